@@ -1,0 +1,46 @@
+//! The admin port: is it alive, is it ready, how is it doing. Never reachable from outside.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::routing::get;
+use sqlx::PgPool;
+use tokio::net::TcpListener;
+
+use crate::Stop;
+
+/// Whether requests should come here. Set when the server listens, taken back when the drain begins.
+#[derive(Clone, Debug, Default)]
+pub struct Ready(Arc<AtomicBool>);
+
+impl Ready {
+    pub fn set(&self, ready: bool) {
+        self.0.store(ready, Ordering::SeqCst);
+    }
+
+    pub fn get(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// Serves the admin port until `stop`.
+pub(crate) async fn serve(listener: TcpListener, ready: Ready, db: Option<PgPool>, stop: Stop) -> std::io::Result<()> {
+    let readyz = move || async move {
+        if !ready.get() {
+            return (StatusCode::SERVICE_UNAVAILABLE, "starting or draining\n");
+        }
+        match &db {
+            Some(db) if sqlx::query("select 1").execute(db).await.is_err() => {
+                (StatusCode::SERVICE_UNAVAILABLE, "the database does not answer\n")
+            }
+            _ => (StatusCode::OK, "ready\n"),
+        }
+    };
+    let router = Router::new()
+        .route("/livez", get(|| async { "alive\n" }))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(|| async { crate::telemetry::metrics() }));
+    axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await }).await
+}

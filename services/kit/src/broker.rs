@@ -1,0 +1,141 @@
+//! The broker of events, chosen by URL. `redis://` is a stream per topic, read in groups; Kafka and RabbitMQ come
+//! behind the same three operations: publish in order, read what a group has not settled, settle.
+
+use std::time::Duration;
+
+use anyhow::bail;
+use redis::aio::MultiplexedConnection;
+use redis::streams::{StreamId, StreamReadOptions, StreamReadReply};
+use redis::{AsyncCommands, AsyncConnectionConfig};
+use uuid::Uuid;
+
+/// Old entries go when a stream has about this many; the outbox still has them for a week.
+const LONGEST: usize = 1_000_000;
+
+/// An event on its way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    pub id: Uuid,
+    pub topic: String,
+    pub kind: String,
+    pub key: String,
+    /// The envelope's JSON.
+    pub body: String,
+}
+
+/// A configured broker.
+#[derive(Clone, Debug)]
+pub struct Broker(redis::Client);
+
+impl Broker {
+    pub fn open(url: &str) -> anyhow::Result<Self> {
+        match url.split_once(':').map(|(scheme, _)| scheme) {
+            Some("redis" | "rediss") => Ok(Self(redis::Client::open(url)?)),
+            other => bail!("events by {}: are not known; use redis:", other.unwrap_or(url)),
+        }
+    }
+
+    pub async fn publisher(&self) -> anyhow::Result<Publisher> {
+        Ok(Publisher(self.connect(Duration::from_secs(5)).await?))
+    }
+
+    /// Reads topics as the group `group`, from their beginning the first time.
+    pub async fn subscribe(&self, group: &str, topics: &[&str]) -> anyhow::Result<Subscription> {
+        let mut redis = self.connect(BLOCK + Duration::from_secs(5)).await?;
+        let streams: Vec<_> = topics.iter().map(|topic| stream(topic)).collect();
+        for stream in &streams {
+            match redis.xgroup_create_mkstream::<_, _, _, ()>(stream, group, "0").await {
+                Err(error) if error.code() == Some("BUSYGROUP") => {}
+                outcome => outcome?,
+            }
+        }
+        Ok(Subscription { redis, group: group.to_owned(), streams, unsettled: true })
+    }
+
+    async fn connect(&self, timeout: Duration) -> redis::RedisResult<MultiplexedConnection> {
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(Duration::from_secs(2)))
+            .set_response_timeout(Some(timeout));
+        self.0.get_multiplexed_async_connection_with_config(&config).await
+    }
+}
+
+const BLOCK: Duration = Duration::from_secs(1);
+
+fn stream(topic: &str) -> String {
+    format!("plaza:events:{topic}")
+}
+
+/// Publishes messages in the order given.
+pub struct Publisher(MultiplexedConnection);
+
+impl Publisher {
+    /// All of them, or an error after which some may have been published.
+    pub async fn publish(&mut self, messages: &[Message]) -> anyhow::Result<()> {
+        let mut pipe = redis::pipe();
+        for m in messages {
+            let id = m.id.to_string();
+            let fields = [("id", &id), ("type", &m.kind), ("key", &m.key), ("body", &m.body)];
+            pipe.cmd("XADD").arg(stream(&m.topic)).arg("MAXLEN").arg("~").arg(LONGEST).arg("*").arg(&fields).ignore();
+        }
+        Ok(pipe.query_async(&mut self.0).await?)
+    }
+}
+
+/// Reads as a group.
+pub struct Subscription {
+    redis: MultiplexedConnection,
+    group: String,
+    streams: Vec<String>,
+    /// Whether entries that were read before and not settled may remain.
+    unsettled: bool,
+}
+
+/// A message and how to settle it.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    pub message: Message,
+    stream: String,
+    entry: String,
+}
+
+impl Subscription {
+    /// The next messages in order, those that a crashed reader left first; none after about a second without any.
+    pub async fn next(&mut self) -> anyhow::Result<Vec<Delivery>> {
+        let from = if self.unsettled { "0" } else { ">" };
+        // The reader's name is the same for every replica: only the leader reads, and it takes over what its
+        // predecessor left.
+        let options = StreamReadOptions::default()
+            .group(&self.group, "leader")
+            .count(64)
+            .block(BLOCK.as_millis() as usize);
+        let ids = vec![from; self.streams.len()];
+        let reply: Option<StreamReadReply> = self.redis.xread_options(&self.streams, &ids, &options).await?;
+        let deliveries: Vec<_> = reply
+            .into_iter()
+            .flat_map(|reply| reply.keys)
+            .flat_map(|key| key.ids.into_iter().map(move |entry| delivery(&key.key, entry)))
+            .collect();
+        if self.unsettled && deliveries.is_empty() {
+            self.unsettled = false;
+        }
+        Ok(deliveries)
+    }
+
+    /// The group will not see it again.
+    pub async fn settle(&mut self, delivery: &Delivery) -> anyhow::Result<()> {
+        Ok(self.redis.xack::<_, _, _, ()>(&delivery.stream, &self.group, &[&delivery.entry]).await?)
+    }
+}
+
+fn delivery(stream: &str, entry: StreamId) -> Delivery {
+    let text = |name: &str| entry.get::<String>(name).unwrap_or_default();
+    let message = Message {
+        id: text("id").parse().unwrap_or_default(),
+        topic: stream.trim_start_matches("plaza:events:").to_owned(),
+        kind: text("type"),
+        key: text("key"),
+        body: text("body"),
+    };
+    Delivery { message, stream: stream.to_owned(), entry: entry.id }
+}

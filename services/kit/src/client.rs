@@ -1,0 +1,222 @@
+//! Calls to other services. A [`Peer`] is what generated clients are built on: a few lazy connections, the request's
+//! context passed on, retries with a budget for RPCs without side effects, and a circuit breaker.
+
+use std::collections::HashSet;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::header::AUTHORIZATION;
+use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, Uri};
+use http_body_util::{BodyExt, Full};
+use hyper_util::rt::TokioIo;
+use tonic::body::Body;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status};
+use tower::retry::budget::{Budget, TpsBudget};
+use tower::{Service, ServiceExt};
+
+use crate::access;
+use crate::breaker::Breaker;
+use crate::context::{self, TIMEOUT};
+use crate::error::unavailable;
+use crate::net::Dial;
+
+/// One HTTP/2 connection is one task on each side; a second one uses the second core.
+const CONNECTIONS: usize = 2;
+const ATTEMPTS: u32 = 3;
+/// For calls that come from no request with a deadline.
+const DEFAULT_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Paths of unary RPCs that may be sent twice.
+static SAFE: LazyLock<HashSet<String>> = LazyLock::new(|| {
+    let methods = access::all_methods().expect("every contract has its rules; a test says so");
+    methods.into_values().filter(|m| m.safe && !m.client_streaming && !m.server_streaming).map(|m| m.path).collect()
+});
+
+/// A service we call. Cheap to clone.
+#[derive(Clone)]
+pub struct Peer(Arc<Inner>);
+
+struct Inner {
+    name: Arc<str>,
+    channels: Vec<Channel>,
+    next: AtomicUsize,
+    breaker: Breaker,
+    budget: TpsBudget,
+    /// Sent when the request's own context has no token.
+    authorization: Option<HeaderValue>,
+}
+
+impl Peer {
+    /// Connects when it is first called.
+    pub fn new(name: &str, dial: Dial) -> Self {
+        Self::build(name, dial, None)
+    }
+
+    /// For tools and tests: calls carry this access token unless the request being served has its own.
+    pub fn with_token(name: &str, dial: Dial, token: &str) -> Self {
+        Self::build(name, dial, format!("Bearer {token}").parse().ok())
+    }
+
+    fn build(name: &str, dial: Dial, authorization: Option<HeaderValue>) -> Self {
+        let uri = format!("http://{name}").parse::<Uri>().expect("a service's name is a host name");
+        let channel = || {
+            let dial = dial.clone();
+            let connect = tower::service_fn(move |_: Uri| {
+                let dial = dial.clone();
+                async move { dial.connect().await.map(TokioIo::new) }
+            });
+            Endpoint::from(uri.clone())
+                .http2_keep_alive_interval(Duration::from_secs(20))
+                .keep_alive_timeout(Duration::from_secs(5))
+                .initial_stream_window_size(1 << 20)
+                .initial_connection_window_size(4 << 20)
+                .connect_with_connector_lazy(connect)
+        };
+        Self(Arc::new(Inner {
+            name: name.into(),
+            channels: (0..CONNECTIONS).map(|_| channel()).collect(),
+            next: AtomicUsize::new(0),
+            breaker: Breaker::default(),
+            // A fifth more calls at most, and ten a second when there are few.
+            budget: TpsBudget::new(Duration::from_secs(10), 10, 0.2),
+            authorization,
+        }))
+    }
+
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// Whether calls are refused at the moment because the peer failed too often.
+    pub fn broken(&self) -> bool {
+        self.0.breaker.open(Instant::now())
+    }
+}
+
+impl Service<Request<Body>> for Peer {
+    type Response = Response<Body>;
+    type Error = Status;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Status>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let inner = self.0.clone();
+        Box::pin(async move { inner.call(request).await })
+    }
+}
+
+impl Inner {
+    async fn call(&self, mut request: Request<Body>) -> Result<Response<Body>, Status> {
+        let context = context::current();
+        let own_authorization = request.headers_mut().remove(AUTHORIZATION);
+        context.write(request.headers_mut());
+        if let Some(value) = own_authorization.or_else(|| self.authorization.clone()) {
+            request.headers_mut().entry(AUTHORIZATION).or_insert(value);
+        }
+        let asked = request.headers().get(TIMEOUT).and_then(|v| v.to_str().ok()).and_then(context::parse_timeout);
+        let safe = SAFE.contains(request.uri().path());
+        // A stream may take as long as it likes unless the request behind it has a deadline.
+        let limit = match (asked, context.left()) {
+            (Some(asked), Some(left)) => Some(asked.min(left)),
+            (asked, left) => asked.or(left).or(safe.then_some(DEFAULT_DEADLINE)),
+        };
+        let deadline = limit.map(|limit| Instant::now() + limit);
+
+        if !safe {
+            return self.attempt(request, deadline).await;
+        }
+        self.budget.deposit();
+        let mut repeatable = Repeatable::read(request).await?;
+        let mut attempt = 1;
+        loop {
+            let answer = self.attempt(repeatable.request(), deadline).await;
+            if attempt == ATTEMPTS || !away(&answer) || self.breaker.open(Instant::now()) || !self.budget.withdraw() {
+                return answer;
+            }
+            metrics::counter!("peer_retries_total", "peer" => self.name.to_string()).increment(1);
+            tokio::time::sleep(Duration::from_millis(10 << attempt)).await;
+            attempt += 1;
+        }
+    }
+
+    async fn attempt(&self, mut request: Request<Body>, deadline: Option<Instant>) -> Result<Response<Body>, Status> {
+        if !self.breaker.admits(Instant::now()) {
+            return Err(unavailable("PEER_AWAY", format!("{} failed too often; not asking for a while", self.name)).into());
+        }
+        let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+        if let Some(left) = left {
+            let micros = left.as_micros().min(99_999_999);
+            request.headers_mut().insert(TIMEOUT, format!("{micros}u").parse().expect("digits and a letter"));
+        }
+        let mut channel = self.channels[self.next.fetch_add(1, Ordering::Relaxed) % self.channels.len()].clone();
+        let call = async move { channel.ready().await?.call(request).await };
+        let answer = match left {
+            Some(left) => match tokio::time::timeout(left, call).await {
+                Ok(answer) => answer,
+                Err(_) => {
+                    self.breaker.record(false, Instant::now());
+                    return Err(Status::deadline_exceeded(format!("{} did not answer in time", self.name)));
+                }
+            },
+            None => call.await,
+        };
+        let answer = answer.map_err(|error| {
+            tracing::debug!(peer = &*self.name, error = %chain(&error), "call failed");
+            Status::from(unavailable("PEER_AWAY", format!("{} does not answer", self.name)))
+        });
+        self.breaker.record(!away(&answer), Instant::now());
+        answer
+    }
+}
+
+/// Whether the peer is away, as opposed to having answered something.
+fn away(answer: &Result<Response<Body>, Status>) -> bool {
+    match answer {
+        Ok(response) => Status::from_header_map(response.headers()).is_some_and(|s| s.code() == Code::Unavailable),
+        Err(status) => status.code() == Code::Unavailable,
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+/// A request whose body is in memory, to be sent more than once.
+struct Repeatable {
+    uri: Uri,
+    headers: HeaderMap,
+    extensions: Extensions,
+    body: Bytes,
+}
+
+impl Repeatable {
+    async fn read(request: Request<Body>) -> Result<Self, Status> {
+        let (parts, body) = request.into_parts();
+        let body = body.collect().await?.to_bytes();
+        Ok(Self { uri: parts.uri, headers: parts.headers, extensions: parts.extensions, body })
+    }
+
+    fn request(&mut self) -> Request<Body> {
+        let mut request = Request::new(Body::new(Full::new(self.body.clone())));
+        *request.method_mut() = Method::POST;
+        *request.version_mut() = http::Version::HTTP_2;
+        *request.uri_mut() = self.uri.clone();
+        *request.headers_mut() = self.headers.clone();
+        *request.extensions_mut() = self.extensions.clone();
+        request
+    }
+}

@@ -1,0 +1,61 @@
+//! PostgreSQL: pool, migrations, and from a constraint's name to the client's error.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use sqlx::PgPool;
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+
+use crate::error::{Error, Result};
+
+/// The tables of `kit` itself: outbox and inbox.
+static KIT: Migrator = sqlx::migrate!();
+
+/// A pool of at most `size` connections; opens one to see that the server is there.
+pub async fn connect(url: &str, size: u32, name: &str) -> anyhow::Result<PgPool> {
+    let options: PgConnectOptions = url.parse().context("the database's URL")?;
+    PgPoolOptions::new()
+        .max_connections(size)
+        .acquire_timeout(Duration::from_secs(3))
+        // A dead connection shows at its first statement; asking before each use would cost a round trip.
+        .test_before_acquire(false)
+        .connect_with(options.application_name(name).options([("statement_timeout", "20s")]))
+        .await
+        .context("connecting to PostgreSQL")
+}
+
+/// Brings the database to the newest version. sqlx holds an advisory lock meanwhile, so any number of replicas may
+/// start at once.
+pub async fn migrate(pool: &PgPool, service: &Migrator) -> anyhow::Result<()> {
+    let mut kit = Migrator { migrations: KIT.migrations.clone(), ..Migrator::DEFAULT };
+    kit.dangerous_set_table_name("_kit_migrations");
+    kit.run(pool).await.context("migrating kit's tables")?;
+    service.run(pool).await.context("migrating the service's tables")
+}
+
+/// From the name of a violated constraint to the error the client should see.
+pub trait OnConstraint<T> {
+    /// When the constraint `name` refused the statement, the error is `error()`.
+    fn on_constraint(self, name: &str, error: impl FnOnce() -> Error) -> Result<T>
+    where
+        Self: Sized;
+}
+
+impl<T> OnConstraint<T> for sqlx::Result<T> {
+    fn on_constraint(self, name: &str, error: impl FnOnce() -> Error) -> Result<T> {
+        self.map_err(|refusal| match refusal.as_database_error().and_then(|e| e.constraint()) {
+            Some(constraint) if constraint == name => error(),
+            _ => refusal.into(),
+        })
+    }
+}
+
+impl<T> OnConstraint<T> for Result<T> {
+    fn on_constraint(self, name: &str, error: impl FnOnce() -> Error) -> Result<T> {
+        self.map_err(|refusal| match refusal.constraint() {
+            Some(constraint) if constraint == name => error(),
+            _ => refusal,
+        })
+    }
+}

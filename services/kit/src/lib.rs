@@ -1,0 +1,36 @@
+//! What every service of Plaza needs and no service should write twice: configuration, telemetry, the gRPC server and
+//! client with their layers, identity, the database, events, files. No word of any domain stands here.
+//!
+//! A service is `kit::Service::start`, its own state and routes, and `Service::serve`; see `services/users/src/lib.rs`.
+
+pub mod access;
+mod admin;
+pub mod breaker;
+pub mod broker;
+pub mod channel;
+pub mod client;
+mod clock;
+pub mod config;
+pub mod context;
+pub mod db;
+pub mod error;
+pub mod identity;
+pub mod inbox;
+pub mod net;
+pub mod outbox;
+pub mod page;
+pub mod seal;
+mod server;
+pub mod service;
+pub mod storage;
+pub mod telemetry;
+pub mod tls;
+
+pub use client::Peer;
+pub use clock::Clock;
+pub use error::{Error, Result};
+pub use server::Routes;
+pub use service::{Service, main};
+
+/// Told to everything that runs: cancelled means finish what you have and leave.
+pub type Stop = tokio_util::sync::CancellationToken;

@@ -1,0 +1,141 @@
+//! Events leave by the outbox: a row in the transaction that made them true, published afterwards by one relay per
+//! database. At least once, in order per key, also over crashes. (The SQL here is not checked at build time because
+//! these tables live in every service's database, and kit has none of its own.)
+
+use std::time::Duration;
+
+use proto::Event;
+use serde_json::{Value, json};
+use sqlx::postgres::PgListener;
+use sqlx::{Connection, PgConnection, PgPool};
+use uuid::Uuid;
+
+use crate::Stop;
+use crate::broker::{Broker, Message};
+use crate::context;
+use crate::error::{Result, internal};
+
+const BATCH: i64 = 500;
+/// Published rows stay this long, for `plaza events`.
+const KEEP: &str = "7 days";
+
+/// Queues an event in the caller's transaction. Events of one key are published in the order of their commits, for
+/// which this holds a lock on the key until then; so take the locks of your rows first, and publish last.
+pub async fn publish<E: Event>(tx: &mut PgConnection, key: &str, event: &E) -> Result<()> {
+    let id = Uuid::now_v7();
+    let body = envelope(id, event)?;
+    sqlx::query(
+        "with key_lock as materialized (select pg_advisory_xact_lock(hashtextextended($4, 77)))
+         insert into outbox (id, topic, type, key, body)
+         select $1, $2, $3, $4, $5 from key_lock",
+    )
+    .bind(id)
+    .bind(E::TOPIC)
+    .bind(E::TYPE)
+    .bind(key)
+    .bind(body)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// What goes over the wire: Agrovet's `{type, timestamp, data}`, with what the other design and tracing need beside it.
+fn envelope<E: Event>(id: Uuid, event: &E) -> Result<Value> {
+    let context = context::current();
+    Ok(json!({
+        "type": E::TYPE,
+        "timestamp": chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true),
+        "data": serde_json::to_value(event).map_err(internal)?,
+        "event_id": id,
+        "name": if E::NAME.is_empty() { Value::Null } else { E::NAME.into() },
+        "version": 1,
+        "source_service": E::SOURCE,
+        "correlation_id": &*context.correlation_id,
+        "traceparent": context.traceparent.as_deref(),
+    }))
+}
+
+/// Publishes what is in the outbox until the stop. Any number of replicas may run it: one works, the others stand by.
+pub(crate) async fn relay(service: &'static str, broker: Broker, db: PgPool, stop: Stop) {
+    loop {
+        tokio::select! {
+            ended = lead(service, &broker, &db, &stop) => match ended {
+                Ok(()) => return,
+                Err(error) => tracing::warn!(service, error = format!("{error:#}"), "the outbox relay starts anew"),
+            },
+        }
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+async fn lead(service: &'static str, broker: &Broker, db: &PgPool, stop: &Stop) -> anyhow::Result<()> {
+    // The lock lives as long as this connection, so it is free again whatever becomes of us.
+    let mut leader = db.acquire().await?.detach();
+    while !sqlx::query_scalar("select pg_try_advisory_lock(hashtext('outbox relay'))").fetch_one(&mut leader).await? {
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            () = stop.cancelled() => return Ok(()),
+        }
+    }
+    let mut wake = PgListener::connect_with(db).await?;
+    wake.listen("outbox").await?;
+    let mut publisher = broker.publisher().await?;
+    let mut turns = 0u32;
+    loop {
+        while flush(service, &mut leader, &mut publisher).await? == BATCH as usize {}
+        if stop.is_cancelled() {
+            leader.close().await?;
+            return Ok(());
+        }
+        if turns.is_multiple_of(600) {
+            forget(&mut leader).await?;
+        }
+        turns = turns.wrapping_add(1);
+        tokio::select! {
+            // A connection that lost the notification is covered by the tick.
+            woken = wake.recv() => drop(woken?),
+            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+}
+
+/// Publishes the oldest unpublished rows; how many there were. A crash between publishing and marking repeats them,
+/// and consumers know them by their ids.
+pub async fn flush(
+    service: &str,
+    db: &mut PgConnection,
+    publisher: &mut crate::broker::Publisher,
+) -> anyhow::Result<usize> {
+    let rows: Vec<(i64, Uuid, String, String, String, Value, f64)> = sqlx::query_as(
+        "select position, id, topic, type, key, body, extract(epoch from now() - created_at)::float8
+         from outbox where published_at is null order by position limit $1",
+    )
+    .bind(BATCH)
+    .fetch_all(&mut *db)
+    .await?;
+    let lag = rows.first().map_or(0.0, |row| row.6);
+    metrics::gauge!("outbox_lag_seconds", "service" => service.to_owned()).set(lag);
+    if rows.is_empty() {
+        return Ok(0);
+    }
+    let positions: Vec<_> = rows.iter().map(|row| row.0).collect();
+    let messages: Vec<_> = rows
+        .into_iter()
+        .map(|(_, id, topic, kind, key, body, _)| Message { id, topic, kind, key, body: body.to_string() })
+        .collect();
+    publisher.publish(&messages).await?;
+    sqlx::query("update outbox set published_at = now() where position = any($1)").bind(&positions).execute(db).await?;
+    metrics::counter!("outbox_published_total", "service" => service.to_owned()).increment(positions.len() as u64);
+    Ok(positions.len())
+}
+
+async fn forget(db: &mut PgConnection) -> anyhow::Result<()> {
+    sqlx::query("delete from outbox where published_at < now() - $1::interval").bind(KEEP).execute(&mut *db).await?;
+    // As long as the broker could still repeat an event, its id is remembered.
+    sqlx::query("delete from inbox where handled_at < now() - interval '30 days'").execute(db).await?;
+    Ok(())
+}

@@ -1,0 +1,347 @@
+//! The life of a process: start, serve, drain, leave.
+
+use std::ops::Deref;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Parser;
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use sqlx::PgPool;
+use sqlx::migrate::Migrator;
+use tokio::net::TcpListener;
+use tokio_stream::Stream;
+use tokio_util::task::TaskTracker;
+use tonic::transport::Server;
+
+use crate::admin::{self, Ready};
+use crate::broker::Broker;
+use crate::identity::{KeyCache, KeySource, Revocations, Verifier, follow};
+use crate::inbox::{self, Consumer};
+use crate::net::{Conn, Dial, accept};
+use crate::page::Pager;
+use crate::seal::Secret;
+use crate::server::{Layers, Routes};
+use crate::tls::Tls;
+use crate::{Clock, Peer, Stop, access, config, db, outbox, telemetry};
+
+/// `main` of every binary: configuration, telemetry, `run`, and a stop at Ctrl-C or SIGTERM.
+pub fn main<C, F>(name: &'static str, run: impl FnOnce(C, Stop) -> F) -> ExitCode
+where
+    C: Parser,
+    F: Future<Output = anyhow::Result<()>>,
+{
+    let config = config::parse::<C>();
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("{name}: no runtime: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let outcome = runtime.block_on(async {
+        telemetry::init(name)?;
+        let stop = Stop::new();
+        tokio::spawn(stop_at_signal(stop.clone()));
+        run(config, stop).await
+    });
+    telemetry::shutdown();
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{name}: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Cancels `stop` at the first Ctrl-C or SIGTERM.
+pub async fn stop_at_signal(stop: Stop) {
+    let terminated = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        () = terminated => {}
+    }
+    stop.cancel();
+}
+
+/// A process's place in the mesh: its peers, its identity, its background tasks. The edge has this; services have
+/// [`Service`], which adds a database.
+pub struct Mesh {
+    pub name: &'static str,
+    pub redis: Option<ConnectionManager>,
+    pub clock: Clock,
+    pub secret: Secret,
+    pub verifier: Arc<Verifier>,
+    pub stop: Stop,
+    pub ready: Ready,
+    pub config: config::Mesh,
+    dial: Arc<dyn Fn(&str) -> Dial + Send + Sync>,
+    tls: Option<Tls>,
+    tasks: TaskTracker,
+}
+
+impl Mesh {
+    /// Joins the mesh as the service `name`.
+    pub async fn join(name: &'static str, config: &config::Mesh, stop: Stop) -> anyhow::Result<Self> {
+        let tls = match (&config.tls_ca, &config.tls_cert, &config.tls_key) {
+            (Some(ca), Some(cert), Some(key)) => Some(Tls::load(ca, cert, key)?),
+            _ => None,
+        };
+        let dial = {
+            let (config, tls) = (config.clone(), tls.clone());
+            move |name: &str| Dial::Tcp { authority: config.authority(name).into(), name: name.into(), tls: tls.clone() }
+        };
+        Self::assemble(name, config, tls, Arc::new(dial), Clock::system(), stop).await
+    }
+
+    /// Joins a mesh in memory, for tests: peers are found by `dial`, time is `clock`.
+    pub async fn join_with(
+        name: &'static str,
+        config: &config::Mesh,
+        dial: Arc<dyn Fn(&str) -> Dial + Send + Sync>,
+        clock: Clock,
+        stop: Stop,
+    ) -> anyhow::Result<Self> {
+        Self::assemble(name, config, None, dial, clock, stop).await
+    }
+
+    async fn assemble(
+        name: &'static str,
+        config: &config::Mesh,
+        tls: Option<Tls>,
+        dial: Arc<dyn Fn(&str) -> Dial + Send + Sync>,
+        clock: Clock,
+        stop: Stop,
+    ) -> anyhow::Result<Self> {
+        let client = config.redis_url.as_deref().map(redis::Client::open).transpose().context("the URL of Redis")?;
+        let redis = match &client {
+            // Lazy, so that we start while Redis is away; a call waits for it half a second and no longer.
+            Some(client) => Some(ConnectionManager::new_lazy_with_config(
+                client.clone(),
+                ConnectionManagerConfig::new()
+                    .set_connection_timeout(Some(Duration::from_millis(500)))
+                    .set_response_timeout(Some(Duration::from_millis(500)))
+                    .set_number_of_retries(1),
+            )?),
+            None => None,
+        };
+        // `auth` verifies with its own keys and knows revocations before anybody.
+        let auth = (name != "auth").then(|| Peer::new("auth", dial("auth")));
+        let keys = KeyCache::new(auth.clone().map_or(KeySource::Local, KeySource::Auth));
+        let revocations = Arc::new(Revocations::new(clock.clone()));
+        let verifier = Arc::new(Verifier::new(Arc::new(keys), revocations.clone(), clock.clone()));
+        let tasks = TaskTracker::new();
+        tasks.spawn(follow(revocations, client, auth, stop.clone()));
+        Ok(Self {
+            name,
+            redis,
+            clock,
+            secret: config.secret.clone(),
+            verifier,
+            stop,
+            ready: Ready::default(),
+            config: config.clone(),
+            dial,
+            tls,
+            tasks,
+        })
+    }
+
+    /// Another service, for generated clients.
+    pub fn peer(&self, name: &str) -> Peer {
+        Peer::new(name, (self.dial)(name))
+    }
+
+    pub fn pager(&self) -> Pager {
+        Pager::new(&self.secret)
+    }
+
+    /// Runs `work` now and then until the stop; errors are logged and the next turn comes all the same.
+    pub fn every<F>(&self, what: &'static str, period: Duration, mut work: impl FnMut() -> F + Send + 'static)
+    where
+        F: Future<Output = crate::Result<()>> + Send,
+    {
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            let mut tick = tokio::time::interval(period);
+            tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            loop {
+                tokio::select! {
+                    _ = tick.tick() => {}
+                    () = stop.cancelled() => return,
+                }
+                if let Err(error) = work().await {
+                    tracing::warn!(%error, task = what, "background task failed");
+                }
+            }
+        });
+    }
+
+    /// Runs `task` until it ends; it must end soon after the stop.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(task);
+    }
+
+    /// Serves the admin port in the background.
+    pub async fn serve_admin(&self, db: Option<PgPool>) -> anyhow::Result<()> {
+        let address = self.config.admin_listen;
+        let listener = TcpListener::bind(address).await.with_context(|| format!("the admin port {address}"))?;
+        let (name, ready, stop) = (self.name, self.ready.clone(), self.stop.clone());
+        tracing::info!(service = name, address = %listener.local_addr()?, "admin port");
+        self.tasks.spawn(async move {
+            if let Err(error) = admin::serve(listener, ready, db, stop).await {
+                tracing::error!(service = name, %error, "the admin port failed");
+            }
+        });
+        Ok(())
+    }
+
+    /// Waits for the background tasks to end, but no longer than the grace period.
+    pub async fn leave(&self) {
+        self.tasks.close();
+        let grace = Duration::from_secs(self.config.grace_seconds);
+        if tokio::time::timeout(grace, self.tasks.wait()).await.is_err() {
+            tracing::warn!(service = self.name, "background tasks did not end in time");
+        }
+    }
+}
+
+/// A service of the mesh with its database.
+pub struct Service {
+    pub mesh: Mesh,
+    pub db: PgPool,
+    pub config: config::Service,
+}
+
+impl Deref for Service {
+    type Target = Mesh;
+
+    fn deref(&self) -> &Mesh {
+        &self.mesh
+    }
+}
+
+impl Service {
+    /// Joins the mesh, connects to the database and migrates it.
+    pub async fn start(
+        name: &'static str,
+        config: &config::Service,
+        migrator: &Migrator,
+        stop: Stop,
+    ) -> anyhow::Result<Self> {
+        let db = db::connect(&config.database_url, config.database_pool, name).await?;
+        db::migrate(&db, migrator).await?;
+        let mesh = Mesh::join(name, &config.mesh, stop).await?;
+        Ok(Self { mesh, db, config: config.clone() })
+    }
+
+    /// Applies events to this service until the stop, one at a time in the order of each key.
+    pub fn consume(&self, consumer: impl Consumer) {
+        match self.broker() {
+            Ok(Some(broker)) => {
+                let run = inbox::run(self.name, broker, self.db.clone(), Arc::new(consumer), self.stop.clone());
+                self.mesh.tasks.spawn(run);
+            }
+            Ok(None) => tracing::warn!(service = self.name, "no broker configured; events are not consumed"),
+            Err(error) => tracing::error!(service = self.name, %error, "the broker's URL"),
+        }
+    }
+
+    /// Serves until the stop, then drains.
+    pub async fn serve(self, routes: Routes) -> anyhow::Result<()> {
+        let listener = match &self.config.listener {
+            Some(bound) => {
+                bound.set_nonblocking(true)?;
+                TcpListener::from_std(bound.try_clone()?)?
+            }
+            None => {
+                let address = self.config.listen;
+                TcpListener::bind(address).await.with_context(|| format!("listening on {address}"))?
+            }
+        };
+        let tls = self.mesh.tls.clone();
+        tracing::info!(service = self.name, address = %listener.local_addr()?, mtls = tls.is_some(), "serving");
+        self.serve_admin(Some(self.db.clone())).await?;
+        if let Some(broker) = self.broker()? {
+            self.mesh.tasks.spawn(outbox::relay(self.name, broker, self.db.clone(), self.stop.clone()));
+        }
+        let incoming = accept(listener, tls, self.stop.clone());
+        self.serve_on(routes, incoming).await?;
+        self.leave().await;
+        self.db.close().await;
+        Ok(())
+    }
+
+    /// Serves connections from anywhere, until the stop.
+    pub async fn serve_on(
+        &self,
+        routes: Routes,
+        incoming: impl Stream<Item = std::io::Result<Conn>> + Send + 'static,
+    ) -> anyhow::Result<()> {
+        let methods = access::methods(routes.names.iter().copied())?;
+        let config = &self.config;
+        let layers =
+            Layers::new(self.name, methods, self.verifier.clone(), config.mesh.trust_linkerd, config.max_requests);
+
+        let (reporter, health) = tonic_health::server::health_reporter();
+        for name in &routes.names {
+            reporter.set_service_status(name, tonic_health::ServingStatus::Serving).await;
+        }
+        let mut builder = routes.builder;
+        builder.add_service(health);
+        if config.reflection {
+            let reflection = || {
+                tonic_reflection::server::Builder::configure()
+                    .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
+                    .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            };
+            builder.add_service(reflection().build_v1()?);
+            // Older clients know only this one.
+            builder.add_service(reflection().build_v1alpha()?);
+        }
+        self.ready.set(true);
+
+        let (ready, stop, names) = (self.ready.clone(), self.stop.clone(), routes.names);
+        let stopped = async move {
+            stop.cancelled().await;
+            // Balancers look at these; new requests go elsewhere while those in flight end.
+            ready.set(false);
+            for name in names {
+                reporter.set_service_status(name, tonic_health::ServingStatus::NotServing).await;
+            }
+        };
+        let server = Server::builder()
+            .http2_keepalive_interval(Some(Duration::from_secs(30)))
+            .http2_keepalive_timeout(Some(Duration::from_secs(10)))
+            .max_concurrent_streams(1024)
+            .initial_stream_window_size(1 << 20)
+            .initial_connection_window_size(4 << 20)
+            .layer(layers)
+            .add_routes(builder.routes())
+            .serve_with_incoming_shutdown(incoming, stopped);
+        let grace = Duration::from_secs(config.mesh.grace_seconds);
+        let stop = self.stop.clone();
+        let late = async move {
+            stop.cancelled().await;
+            tokio::time::sleep(grace).await;
+        };
+        tokio::select! {
+            served = server => served.context("the gRPC server")?,
+            () = late => tracing::warn!(service = self.name, "some requests did not end in time"),
+        }
+        Ok(())
+    }
+
+    fn broker(&self) -> anyhow::Result<Option<Broker>> {
+        let url = self.config.events_url.as_ref().or(self.config.mesh.redis_url.as_ref());
+        url.map(|url| Broker::open(url)).transpose()
+    }
+}

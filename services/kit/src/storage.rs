@@ -1,0 +1,45 @@
+//! Object storage by URL: a folder, memory, or anything that speaks S3 (AWS, MinIO, Supabase).
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use object_store::ObjectStore;
+use object_store::aws::AmazonS3Builder;
+use object_store::local::LocalFileSystem;
+use object_store::memory::InMemory;
+use object_store::prefix::PrefixStore;
+use url::Url;
+
+/// Opens `file:<folder>`, `memory:`, or `s3://bucket/prefix?endpoint=…&region=…&path_style=true&allow_http=true`.
+/// Keys come from `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`, never from the URL.
+pub fn open(url: &str) -> anyhow::Result<Arc<dyn ObjectStore>> {
+    if let Some(folder) = url.strip_prefix("file:") {
+        let folder = folder.strip_prefix("//").unwrap_or(folder);
+        std::fs::create_dir_all(folder).with_context(|| format!("making the folder {folder}"))?;
+        // A deleted object's empty folders go too.
+        return Ok(Arc::new(LocalFileSystem::new_with_prefix(folder)?.with_automatic_cleanup(true)));
+    }
+    let url = Url::parse(url).context("the storage's URL")?;
+    match url.scheme() {
+        "memory" => Ok(Arc::new(InMemory::new())),
+        "s3" => s3(&url),
+        other => bail!("storage by {other}: is not known; use file:, memory: or s3:"),
+    }
+}
+
+fn s3(url: &Url) -> anyhow::Result<Arc<dyn ObjectStore>> {
+    let bucket = url.host_str().context("s3:// needs a bucket")?;
+    let mut builder = AmazonS3Builder::from_env().with_bucket_name(bucket);
+    for (name, value) in url.query_pairs() {
+        builder = match &*name {
+            "endpoint" => builder.with_endpoint(value),
+            "region" => builder.with_region(value),
+            "path_style" => builder.with_virtual_hosted_style_request(value != "true"),
+            "allow_http" => builder.with_allow_http(value == "true"),
+            other => bail!("s3: has no setting `{other}`"),
+        };
+    }
+    let store = builder.build()?;
+    let prefix = url.path().trim_matches('/');
+    if prefix.is_empty() { Ok(Arc::new(store)) } else { Ok(Arc::new(PrefixStore::new(store, prefix))) }
+}

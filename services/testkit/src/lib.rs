@@ -1,0 +1,16 @@
+//! For tests only: fresh databases, services that talk over memory, tokens, a private Redis.
+//!
+//! `DATABASE_URL` names a PostgreSQL server where databases may be made; `make test` starts one. What is missing makes a
+//! test fail, never skip.
+
+mod database;
+mod harness;
+mod network;
+mod redis;
+mod tokens;
+
+pub use database::Database;
+pub use harness::Harness;
+pub use network::Network;
+pub use redis::Redis;
+pub use tokens::{Signer, token_claims};
