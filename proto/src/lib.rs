@@ -33,6 +33,7 @@ macro_rules! packages {
 
 packages! { access common events auth users media }
 
+#[allow(clippy::all, reason = "written by the build script, for every case alike")]
 mod generated {
     include!(concat!(env!("OUT_DIR"), "/rules.rs"));
     include!(concat!(env!("OUT_DIR"), "/events.rs"));

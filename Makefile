@@ -1,0 +1,52 @@
+# `make` lists what there is. Anything longer than a line is a script in scripts/.
+
+SHELL := bash
+export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
+
+# Always the whole workspace, also for one binary: cargo unifies the features of what it is asked to build, and would
+# otherwise compile most crates a second time.
+release := cargo build --release --workspace
+
+.PHONY: help setup run build test check fmt sqlx bench clean
+
+help: ## list these targets
+	@awk -F ': .*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install what is missing on this machine (Debian, Ubuntu)
+	@scripts/setup.sh test
+
+run: ## start the whole platform here; ARGS="--port 9000" for plaza's flags
+	@scripts/setup.sh run
+	@$(release) --bin plaza
+	@exec target/release/plaza up $(ARGS)
+
+build: ## release binaries in target/release
+	@scripts/setup.sh build
+	$(release) --bins
+
+test: ## every test; ARGS="forum" for some
+	@scripts/setup.sh test
+	@scripts/test.sh $(ARGS)
+
+check: ## format, contracts, dependencies, .sqlx and clippy; cheapest first
+	@scripts/setup.sh test
+	cargo fmt --all --check
+	.plaza/tools/buf lint
+	scripts/buf-breaking.sh
+	scripts/duplicates.sh
+	scripts/with-services.sh scripts/sqlx.sh --check
+	cargo clippy --workspace --all-targets -- -D warnings
+
+fmt: ## format the code
+	cargo fmt --all
+
+sqlx: ## renew .sqlx after a query or a migration changed
+	@scripts/setup.sh run
+	scripts/with-services.sh scripts/sqlx.sh
+
+bench: ## measure; the results are in bench/RESULTS.md
+	@scripts/setup.sh run
+	@scripts/bench.sh $(ARGS)
+
+clean: ## remove what was built; the data in .plaza stays
+	cargo clean

@@ -1,0 +1,85 @@
+//! The service `users`: what screens show of people, and the devices that want their notifications. Start reading at
+//! `people`, which goes from RPC to SQL.
+
+mod avatars;
+mod devices;
+mod events;
+mod people;
+mod search;
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use kit::error::{Error, invalid, not_found};
+use proto::media::v1::media_service_client::MediaServiceClient;
+use proto::users::v1::device_service_server::DeviceServiceServer;
+use proto::users::v1::user_service_server::UserServiceServer;
+use sqlx::{PgPool, PgTransaction};
+use uuid::Uuid;
+
+pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
+
+/// Configuration, from the environment.
+#[derive(Clone, Debug, clap::Parser)]
+pub struct Config {
+    #[command(flatten)]
+    pub service: kit::config::Service,
+}
+
+/// What every RPC works with. Cheap to clone.
+#[derive(Clone)]
+pub struct Users {
+    db: PgPool,
+    clock: kit::Clock,
+    pager: kit::page::Pager,
+    media: MediaServiceClient<kit::Peer>,
+}
+
+impl Users {
+    pub fn new(kit: &kit::Service) -> Self {
+        Self {
+            db: kit.db.clone(),
+            clock: kit.clock.clone(),
+            pager: kit.pager(),
+            media: MediaServiceClient::new(kit.peer("media")),
+        }
+    }
+
+    pub fn routes(&self) -> kit::Routes {
+        kit::Routes::default().add(UserServiceServer::new(self.clone())).add(DeviceServiceServer::new(self.clone()))
+    }
+
+    async fn begin(&self) -> kit::Result<PgTransaction<'static>> {
+        Ok(self.db.begin().await?)
+    }
+}
+
+/// Runs the service until `stop`.
+pub async fn run(config: Config, stop: kit::Stop) -> anyhow::Result<()> {
+    let kit = kit::Service::start("users", &config.service, &MIGRATOR, stop).await?;
+    let users = Users::new(&kit);
+    kit.consume(users.clone());
+    let cleaner = users.clone();
+    kit.every("delete former pictures", Duration::from_secs(10), move || {
+        let users = cleaner.clone();
+        async move { users.delete_discarded().await }
+    });
+    kit.serve(users.routes()).await
+}
+
+async fn commit(tx: PgTransaction<'static>) -> kit::Result<()> {
+    Ok(tx.commit().await?)
+}
+
+fn no_such_user() -> Error {
+    not_found("USER_NOT_FOUND", "no such person")
+}
+
+/// An id that the contract's field rules let through, so the error is for callers that skip them.
+fn parse_id(field: &'static str, id: &str) -> kit::Result<Uuid> {
+    id.parse().map_err(|_| invalid(field, "must be a UUID"))
+}
+
+fn timestamp(at: DateTime<Utc>) -> prost_types::Timestamp {
+    prost_types::Timestamp { seconds: at.timestamp(), nanos: at.timestamp_subsec_nanos() as i32 }
+}

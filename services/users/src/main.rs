@@ -1,0 +1,3 @@
+fn main() -> std::process::ExitCode {
+    kit::main::<users::Config, _>("users", users::run)
+}
