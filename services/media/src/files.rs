@@ -1,0 +1,409 @@
+//! Files as people see them: a description, an owner, and the blob with the bytes. The surprising rule is that a file
+//! may have no owner: whoever posts an ad without being signed in uploads first, and the ad's author claims the file.
+//! What nobody claims in a day is swept away.
+
+mod sql;
+
+use std::future::ready;
+use std::net::IpAddr;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::{Stream, TryStreamExt as _};
+use kit::error::{denied, exhausted, invalid, invalid_because, not_found, refused};
+use kit::identity::{Caller, Peer, caller, peer, try_caller};
+use kit::page;
+use prost_types::Timestamp;
+use proto::media::v1::media_service_server::MediaService;
+use proto::media::v1::{
+    self, Accept, AssignMediaRequest, BatchGetMediaRequest, BatchGetMediaResponse, ClaimMediaRequest,
+    ClaimMediaResponse, DeleteMediaRequest, DeleteMediaResponse, GetMediaRequest, ListMediaRequest, ListMediaResponse,
+    ReadFileRequest, SignFileRequest, SignFileResponse, UpdateHeader, UpdateMediaRequest, UploadHeader,
+    UploadMediaRequest, get_media_request, update_media_request, upload_media_request,
+};
+use sqlx::PgConnection;
+use tonic::{Request, Response, Status, Streaming};
+use uuid::Uuid;
+
+pub(crate) use self::sql::{FileRow, delete_files, lock_files_of_owner};
+use self::sql::{
+    NewFile, count_anonymous, count_files, fetch_file, fetch_file_numbered, insert_file, list_files, list_files_named,
+    lock_file, lock_files_numbered, lock_uploader, set_owner, update_file,
+};
+use crate::Media;
+use crate::content::kind;
+use crate::serve::FileStream;
+use crate::upload::{Terms, receive};
+use crate::{blobs, events, names};
+
+/// The time in which an address may upload a number of files without signing in.
+pub(crate) const ANONYMOUS_WINDOW: TimeDelta = TimeDelta::hours(1);
+
+#[tonic::async_trait]
+impl MediaService for Media {
+    async fn upload_media(
+        &self,
+        request: Request<Streaming<UploadMediaRequest>>,
+    ) -> Result<Response<v1::Media>, Status> {
+        use upload_media_request::Part;
+
+        let owner = try_caller(&request).map(|caller| caller.id);
+        let mut parts = request.into_inner();
+        let Some(UploadMediaRequest { part: Some(Part::Header(header)) }) = parts.message().await? else {
+            return Err(invalid("header", "must be the first message").into());
+        };
+        let chunks = chunks(parts, |message| match message.part {
+            Some(Part::Chunk(chunk)) => Some(chunk),
+            _ => None,
+        });
+        let file = self.upload(owner, header, chunks).await?;
+        Ok(Response::new(file.into()))
+    }
+
+    async fn get_media(&self, request: Request<GetMediaRequest>) -> Result<Response<v1::Media>, Status> {
+        let caller = try_caller(&request);
+        let file = match request.into_inner().key {
+            Some(get_media_request::Key::Id(id)) => fetch_file(&self.db, uuid("id", &id)?).await?,
+            Some(get_media_request::Key::Number(number)) => fetch_file_numbered(&self.db, number).await?,
+            None => None,
+        };
+        let file = file.filter(|file| file.visible_to(caller)).ok_or_else(absent)?;
+        Ok(Response::new(file.into()))
+    }
+
+    async fn batch_get_media(
+        &self,
+        request: Request<BatchGetMediaRequest>,
+    ) -> Result<Response<BatchGetMediaResponse>, Status> {
+        let caller = try_caller(&request);
+        let BatchGetMediaRequest { ids, numbers } = request.into_inner();
+        let ids = ids.iter().map(|id| uuid("ids", id)).collect::<kit::Result<Vec<_>>>()?;
+        let files = list_files_named(&self.db, &ids, &numbers).await?;
+        let media = files.into_iter().filter(|file| file.visible_to(caller)).map(Into::into).collect();
+        Ok(Response::new(BatchGetMediaResponse { media }))
+    }
+
+    async fn list_media(&self, request: Request<ListMediaRequest>) -> Result<Response<ListMediaResponse>, Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let owner = if request.everybody && caller.admin() { None } else { Some(caller.id) };
+        let scope = owner.map_or_else(|| "ListMedia".to_owned(), |owner| format!("ListMedia/{owner}"));
+        let size = page::size(request.page_size, 20, 100);
+        let before = self.pager.open::<i64>(&scope, &request.page_token)?;
+
+        // One more than asked tells whether there is another page.
+        let mut files = list_files(&self.db, owner, before, size + 1, request.skip.into()).await?;
+        let total = count_files(&self.db, owner).await?;
+        let more = files.len() as i64 > size;
+        files.truncate(size as usize);
+        let next_page_token = match files.last() {
+            Some(last) if more => self.pager.seal(&scope, &last.number)?,
+            _ => String::new(),
+        };
+        Ok(Response::new(ListMediaResponse {
+            media: files.into_iter().map(Into::into).collect(),
+            next_page_token,
+            total_size: i32::try_from(total).unwrap_or(i32::MAX),
+        }))
+    }
+
+    async fn update_media(
+        &self,
+        request: Request<Streaming<UpdateMediaRequest>>,
+    ) -> Result<Response<v1::Media>, Status> {
+        use update_media_request::Part;
+
+        let caller = caller(&request)?;
+        let mut parts = request.into_inner();
+        let Some(UpdateMediaRequest { part: Some(Part::Header(header)) }) = parts.message().await? else {
+            return Err(invalid("header", "must be the first message").into());
+        };
+        let chunks = chunks(parts, |message| match message.part {
+            Some(Part::Chunk(chunk)) => Some(chunk),
+            _ => None,
+        });
+        let file = self.update(caller, header, chunks).await?;
+        Ok(Response::new(file.into()))
+    }
+
+    async fn delete_media(
+        &self,
+        request: Request<DeleteMediaRequest>,
+    ) -> Result<Response<DeleteMediaResponse>, Status> {
+        // A service that held the last reference deletes on behalf of nobody.
+        let owner = match peer(&request) {
+            Some(Peer(name)) if matches!(&*name, "users" | "auth") => None,
+            _ => Some(caller(&request)?),
+        };
+        self.delete(uuid("id", &request.get_ref().id)?, owner).await?;
+        Ok(Response::new(DeleteMediaResponse {}))
+    }
+
+    async fn claim_media(&self, request: Request<ClaimMediaRequest>) -> Result<Response<ClaimMediaResponse>, Status> {
+        let caller = caller(&request)?;
+        let files = self.claim(caller.id, &request.get_ref().numbers).await?;
+        Ok(Response::new(ClaimMediaResponse { media: files.into_iter().map(Into::into).collect() }))
+    }
+
+    async fn assign_media(&self, request: Request<AssignMediaRequest>) -> Result<Response<v1::Media>, Status> {
+        let AssignMediaRequest { id, owner_id } = request.get_ref();
+        let file = self.assign(uuid("id", id)?, uuid("owner_id", owner_id)?).await?;
+        Ok(Response::new(file.into()))
+    }
+
+    type ReadFileStream = FileStream;
+
+    async fn read_file(&self, request: Request<ReadFileRequest>) -> Result<Response<FileStream>, Status> {
+        let caller = try_caller(&request);
+        Ok(Response::new(self.read(caller, request.get_ref()).await?))
+    }
+
+    async fn sign_file(&self, request: Request<SignFileRequest>) -> Result<Response<SignFileResponse>, Status> {
+        let caller = caller(&request)?;
+        let SignFileRequest { id, seconds } = request.get_ref();
+        let file = fetch_file(&self.db, uuid("id", id)?).await?.ok_or_else(absent)?;
+        file.check_owner(caller)?;
+        let key = file.object_key.ok_or_else(|| refused("NO_FILE", "a description without a file"))?;
+        let seconds = if *seconds == 0 { 300 } else { *seconds };
+        let expires_at = self.clock.now() + TimeDelta::seconds(seconds.into());
+        let signature = self.signer.sign(&key, expires_at);
+        Ok(Response::new(SignFileResponse {
+            path: format!("{}?signature={signature}", names::path(&key)),
+            expires_at: Some(timestamp(expires_at)),
+        }))
+    }
+}
+
+impl Media {
+    async fn upload(
+        &self,
+        owner: Option<Uuid>,
+        header: UploadHeader,
+        chunks: impl Stream<Item = kit::Result<Bytes>>,
+    ) -> kit::Result<FileRow> {
+        let folder = header.folder();
+        let uploader = owner.is_none().then(uploader);
+        if let Some(uploader) = &uploader {
+            // Again beside the insert, where it counts; here it saves receiving what would be refused.
+            self.check_anonymous_limit(&mut *self.db.acquire().await?, uploader).await?;
+        }
+        let anything = owner.is_some() && header.accept() != Accept::Image;
+        let terms = Terms {
+            limits: self.limits,
+            audio: anything,
+            documents: anything && names::private(folder),
+            max_size: u64::try_from(header.max_size).ok().filter(|&size| size > 0).unwrap_or(u64::MAX),
+        };
+        let stored = match receive(chunks, &terms, &self.spool).await? {
+            Some(spooled) => Some(self.store(owner, folder, &header.file_name, spooled).await?),
+            None if header.file_required => {
+                return Err(invalid_because("data", "FILE_REQUIRED", "no bytes followed the header"));
+            }
+            None => None,
+        };
+
+        let now = self.clock.now();
+        let mut tx = self.db.begin().await?;
+        if let Some(uploader) = &uploader {
+            lock_uploader(&mut tx, uploader).await?;
+            self.check_anonymous_limit(&mut tx, uploader).await?;
+        }
+        let blob_id = match &stored {
+            Some(stored) => Some(blobs::keep(&mut tx, stored, now).await?),
+            None => None,
+        };
+        let description = header.description.unwrap_or_default();
+        let file = insert_file(&mut tx, NewFile { owner, uploader, folder, description, blob_id, now }).await?;
+        events::created(&mut tx, &file).await?;
+        tx.commit().await?;
+        Ok(file)
+    }
+
+    async fn update(
+        &self,
+        caller: Caller,
+        header: UpdateHeader,
+        chunks: impl Stream<Item = kit::Result<Bytes>>,
+    ) -> kit::Result<FileRow> {
+        let id = uuid("id", &header.id)?;
+        let file = fetch_file(&self.db, id).await?.ok_or_else(absent)?;
+        file.check_owner(caller)?;
+        let documents = names::private(file.folder());
+        let terms = Terms { limits: self.limits, audio: true, documents, max_size: u64::MAX };
+        let stored = match receive(chunks, &terms, &self.spool).await? {
+            Some(spooled) => Some(self.store(file.owner_id, file.folder(), &header.file_name, spooled).await?),
+            None => None,
+        };
+
+        let now = self.clock.now();
+        let mut tx = self.db.begin().await?;
+        // Time has passed: it may be gone, or somebody else's.
+        let old = lock_file(&mut tx, id).await?.ok_or_else(absent)?;
+        old.check_owner(caller)?;
+        let blob_id = match &stored {
+            Some(stored) => {
+                blobs::lock_swapped(&mut tx, old.blob_id, stored).await?;
+                Some(blobs::keep(&mut tx, stored, now).await?)
+            }
+            None => None,
+        };
+        let file = update_file(&mut tx, id, &header.description.unwrap_or_default(), blob_id, now).await?;
+        if let Some(blob) = old.blob_id
+            && file.blob_id != old.blob_id
+        {
+            blobs::drop_unused(&mut tx, &[blob], now).await?;
+        }
+        events::updated(&mut tx, &file).await?;
+        tx.commit().await?;
+        Ok(file)
+    }
+
+    async fn delete(&self, id: Uuid, owner: Option<Caller>) -> kit::Result<()> {
+        let mut tx = self.db.begin().await?;
+        let file = lock_file(&mut tx, id).await?.ok_or_else(absent)?;
+        if let Some(caller) = owner {
+            file.check_owner(caller)?;
+        }
+        delete_files(&mut tx, &[id], self.clock.now()).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    async fn claim(&self, owner: Uuid, numbers: &[i64]) -> kit::Result<Vec<FileRow>> {
+        let mut tx = self.db.begin().await?;
+        let files = lock_files_numbered(&mut tx, numbers).await?;
+        if files.iter().any(|(_, of)| of.is_some_and(|of| of != owner)) {
+            return Err(not_yours());
+        }
+        let ids: Vec<Uuid> = files.into_iter().map(|(id, _)| id).collect();
+        set_owner(&mut tx, &ids, owner).await?;
+        let files = list_files_named(&mut *tx, &ids, &[]).await?;
+        tx.commit().await?;
+        Ok(files)
+    }
+
+    async fn assign(&self, id: Uuid, owner: Uuid) -> kit::Result<FileRow> {
+        let mut tx = self.db.begin().await?;
+        let file = lock_file(&mut tx, id).await?.ok_or_else(absent)?;
+        if file.owner_id.is_some_and(|of| of != owner) {
+            return Err(not_yours());
+        }
+        set_owner(&mut tx, &[id], owner).await?;
+        tx.commit().await?;
+        Ok(FileRow { owner_id: Some(owner), ..file })
+    }
+
+    async fn check_anonymous_limit(&self, db: &mut PgConnection, uploader: &str) -> kit::Result<()> {
+        let now = self.clock.now();
+        let (count, oldest) = count_anonymous(db, uploader, now - ANONYMOUS_WINDOW).await?;
+        if self.anonymous_limit == 0 || count < self.anonymous_limit {
+            return Ok(());
+        }
+        let wait = oldest.map_or(ANONYMOUS_WINDOW, |oldest| oldest + ANONYMOUS_WINDOW - now);
+        let message = format!("{count} uploads from this address in an hour; sign in, or wait");
+        Err(exhausted("ANONYMOUS_LIMIT", message, wait.to_std().unwrap_or_default()))
+    }
+}
+
+impl FileRow {
+    fn folder(&self) -> v1::Folder {
+        names::folder(&self.folder)
+    }
+
+    fn owned_by(&self, caller: Caller) -> bool {
+        self.owner_id == Some(caller.id) || caller.admin()
+    }
+
+    fn visible_to(&self, caller: Option<Caller>) -> bool {
+        !names::private(self.folder()) || caller.is_some_and(|caller| self.owned_by(caller))
+    }
+
+    /// To others a private file does not exist.
+    fn check_owner(&self, caller: Caller) -> kit::Result<()> {
+        match self.owned_by(caller) {
+            true => Ok(()),
+            false if names::private(self.folder()) => Err(absent()),
+            false => Err(not_yours()),
+        }
+    }
+}
+
+impl From<FileRow> for v1::Media {
+    fn from(file: FileRow) -> Self {
+        Self {
+            id: file.id.to_string(),
+            number: file.number,
+            owner_id: file.owner_id.map(|id| id.to_string()).unwrap_or_default(),
+            folder: file.folder().into(),
+            name: file.name,
+            description: file.description,
+            price_hundredths: file.price_hundredths,
+            kind: file.content_type.as_deref().map_or(v1::Kind::Unspecified, kind).into(),
+            content_type: file.content_type.unwrap_or_default(),
+            size: file.size.unwrap_or_default(),
+            width: file.width.unwrap_or_default(),
+            height: file.height.unwrap_or_default(),
+            sha256: file.sha256.unwrap_or_default().iter().map(|byte| format!("{byte:02x}")).collect(),
+            path: file.object_key.as_deref().map(names::path),
+            thumbnail_path: file.thumbnail_key.as_deref().map(names::path),
+            preview_path: file.preview_key.as_deref().map(names::path),
+            created_at: Some(timestamp(file.created_at)),
+            updated_at: Some(timestamp(file.updated_at)),
+        }
+    }
+}
+
+pub(crate) fn timestamp(at: DateTime<Utc>) -> Timestamp {
+    SystemTime::from(at).into()
+}
+
+fn absent() -> kit::Error {
+    not_found("MEDIA_NOT_FOUND", "no such file")
+}
+
+fn not_yours() -> kit::Error {
+    denied("NOT_YOURS", "the file is somebody else's")
+}
+
+fn uuid(field: &'static str, text: &str) -> kit::Result<Uuid> {
+    text.parse().map_err(|_| invalid(field, "must be a UUID"))
+}
+
+/// What follows the header: chunks and nothing else.
+fn chunks<M>(parts: Streaming<M>, chunk: fn(M) -> Option<Bytes>) -> impl Stream<Item = kit::Result<Bytes>> {
+    parts.map_err(kit::Error::from).and_then(move |message| {
+        ready(chunk(message).ok_or_else(|| invalid("part", "only chunks may follow the header")))
+    })
+}
+
+/// Who uploads without signing in, as far as the network tells.
+fn uploader() -> String {
+    network(kit::context::current().client_ip.as_deref().unwrap_or_default())
+}
+
+/// An IPv4 address as it is, an IPv6 address as its /64: a single customer has that many of them.
+fn network(address: &str) -> String {
+    match address.parse::<IpAddr>().map(|address| address.to_canonical()) {
+        Ok(IpAddr::V6(address)) => {
+            let [a, b, c, d, ..] = address.segments();
+            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
+        }
+        Ok(address) => address.to_string(),
+        Err(_) => "unknown".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::network;
+
+    #[test]
+    fn one_customer_is_one_uploader() {
+        assert_eq!(network("203.0.113.7"), "203.0.113.7");
+        assert_eq!(network("::ffff:203.0.113.7"), "203.0.113.7");
+        assert_eq!(network("2001:db8:0:1::7"), network("2001:db8:0:1:ffff::9"));
+        assert_ne!(network("2001:db8:0:1::7"), network("2001:db8:0:2::7"));
+        assert_eq!(network("x\0y"), "unknown");
+    }
+}
