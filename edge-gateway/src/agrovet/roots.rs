@@ -1,0 +1,25 @@
+//! Where things are, as DRF's router lists them.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use kit::identity::Caller;
+
+use crate::address::Base;
+
+type Links = BTreeMap<&'static str, String>;
+
+/// The frontend's availability probe asks here without a token; any area of the API may add its line.
+pub async fn api(base: Base) -> Json<Links> {
+    Json(links(&base, &[("auth", "/api/auth/"), ("media", "/api/media/")]))
+}
+
+/// DRF lists a router's contents only to those who are signed in.
+pub async fn auth(base: Base, _: Caller) -> Json<Links> {
+    let paths = [("register", "/api/auth/register/"), ("login", "/api/auth/login/"), ("users", "/api/auth/users/")];
+    Json(links(&base, &paths))
+}
+
+fn links(base: &Base, paths: &[(&'static str, &str)]) -> Links {
+    paths.iter().map(|(name, path)| (*name, base.absolute(path))).collect()
+}

@@ -1,0 +1,61 @@
+//! Agrovet's routes: every method and path, and nothing else. How a line is written stands in [`crate::routes`].
+//!
+//! What is missing is missing on purpose: no `test-token`, no list, reading or change below `register`.
+
+use crate::agrovet::{Agrovet, auth, health, media, reset, roots, security, users};
+use crate::limit::Class;
+use crate::routes::Routes;
+
+pub fn routes() -> Routes<Agrovet> {
+    Routes::new()
+        .area("Estado")
+        .get("/health", health::health, "Whether the edge runs")
+        .get("/health/detailed", health::detailed, "Whether everything behind it runs")
+        .get("/api", roots::api, "What there is; for availability probes")
+        .get("/api/auth", roots::auth, "What there is about accounts")
+        .area("Cuentas")
+        .post("/api/auth/register", auth::register, "Makes an account and opens a session")
+        .limit(Class::Strict)
+        .post("/api/auth/login", auth::login, "Opens a session with phone and password")
+        .limit(Class::Login)
+        .post("/api/auth/logout", auth::logout, "Ends the caller's session, or all of the caller's")
+        .post("/api/auth/refresh", auth::refresh, "Replaces a refresh token")
+        .alias("/api/auth/token/refresh")
+        .alias("/api/auth/refresh-token")
+        .post("/api/auth/password-reset/request", reset::request, "Sends a code by SMS")
+        .alias("/api/auth/password-reset/request-phone")
+        // The frontend tries these when the ones above answer 404.
+        .alias("/api/password-reset/request")
+        .alias("/api/password-reset/request-phone")
+        .post("/api/auth/password-reset/verify", reset::verify, "Sets a new password with the code")
+        .alias("/api/auth/password-reset/verify-phone")
+        .alias("/api/password-reset/verify")
+        .alias("/api/password-reset/verify-phone")
+        .area("Seguridad")
+        .get("/api/auth/sessions", security::sessions, "The caller's live sessions, last used first")
+        .delete("/api/auth/sessions/{id}", security::end_session, "Ends one of the caller's sessions")
+        .get("/api/auth/audit", security::audit, "What happened to the caller's account, newest first")
+        .post("/api/auth/second-factor", security::begin_second_factor, "Makes a secret for a second factor")
+        .post("/api/auth/second-factor/confirm", security::confirm_second_factor, "Turns the second factor on")
+        .limit(Class::Strict)
+        .post("/api/auth/second-factor/remove", security::remove_second_factor, "Turns the second factor off")
+        .limit(Class::Strict)
+        .area("Usuarios")
+        .get("/api/auth/users/me", users::me, "The caller's own account")
+        .alias("/api/auth/me")
+        .get("/api/auth/users", users::list, "Everybody, by id")
+        .post("/api/auth/users", users::create, "Makes an account for somebody else; staff only")
+        .get("/api/auth/users/{id}", users::retrieve, "Somebody")
+        .put("/api/auth/users/{id}", users::update, "Changes somebody; self or staff")
+        .patch("/api/auth/users/{id}", users::update, "Changes somebody in part; self or staff")
+        .delete("/api/auth/users/{id}", users::delete, "Removes somebody; self or staff")
+        .post("/api/auth/upload-profile-picture", users::upload_picture, "Sets the caller's own picture")
+        .alias("/api/profiles/upload-profile-picture")
+        .area("Archivos")
+        .get("/api/media", media::list, "The caller's files, newest first; everybody's for staff")
+        .post("/api/media", media::create, "Stores a file; without a session images only")
+        .get("/api/media/{id}", media::retrieve, "A file")
+        .put("/api/media/{id}", media::update, "Changes a file or its description; owner or staff")
+        .patch("/api/media/{id}", media::update, "Changes a file or its description; owner or staff")
+        .delete("/api/media/{id}", media::delete, "Deletes a file; owner or staff")
+}

@@ -1,0 +1,164 @@
+//! Who is calling. One layer per dialect verifies the token once; extractors, rate limits and idempotency keys look at
+//! its finding. Only a verified token goes into the context, and from there to the services.
+//!
+//! In a handler's signature `Caller` means signed in, `Option<Caller>` means maybe: a public endpoint takes an invalid
+//! token for none.
+
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use http::request::Parts;
+use kit::identity::{Caller, Verifier};
+use tonic::Code;
+
+use crate::dialect::{Credentials, Dialect, Problem};
+use crate::routes::{Describe, Operation};
+
+/// What the Authorization header turned out to be.
+#[derive(Clone, Debug)]
+pub enum Identity {
+    Known { caller: Caller, bearer: Arc<str> },
+    Unknown(Credentials),
+}
+
+impl Identity {
+    /// Reads and verifies the header; `schemes` are the dialect's, in lower case.
+    pub async fn of(headers: &HeaderMap, schemes: &[&str], verifier: &Verifier) -> Self {
+        let token = match token(headers, schemes) {
+            Ok(token) => token,
+            Err(why) => return Self::Unknown(why),
+        };
+        match verifier.verify(token).await {
+            Ok(caller) => Self::Known { caller, bearer: format!("Bearer {token}").into() },
+            Err(error) if error.reason() == "SESSION_REVOKED" => Self::Unknown(Credentials::Revoked),
+            Err(error) if error.code() == Code::Unauthenticated => Self::Unknown(Credentials::Bad),
+            Err(_) => Self::Unknown(Credentials::Unknown),
+        }
+    }
+
+    pub fn caller(&self) -> Option<Caller> {
+        match self {
+            Self::Known { caller, .. } => Some(*caller),
+            Self::Unknown(_) => None,
+        }
+    }
+
+    /// The caller of a request that needs one.
+    pub fn required(identity: Option<&Self>) -> Result<Caller, Credentials> {
+        match identity {
+            Some(Self::Known { caller, .. }) => Ok(*caller),
+            Some(Self::Unknown(why)) => Err(*why),
+            None => Err(Credentials::Missing),
+        }
+    }
+}
+
+fn token<'h>(headers: &'h HeaderMap, schemes: &[&str]) -> Result<&'h str, Credentials> {
+    let Some(header) = headers.get(AUTHORIZATION) else { return Err(Credentials::Missing) };
+    let Ok(header) = header.to_str() else { return Err(Credentials::Bad) };
+    let mut words = header.split_ascii_whitespace();
+    let scheme = words.next().unwrap_or_default();
+    if !schemes.iter().any(|known| known.eq_ignore_ascii_case(scheme)) {
+        return Err(Credentials::Missing);
+    }
+    match (words.next(), words.next()) {
+        (None, _) => Err(Credentials::Empty),
+        (Some(_), Some(_)) => Err(Credentials::Spaces),
+        (Some(token), None) => Ok(token),
+    }
+}
+
+/// Runs a call in the name of a token that has just been issued, whatever the request itself came with.
+pub async fn acting<F: Future>(access_token: &str, call: F) -> F::Output {
+    let authorization = Some(format!("Bearer {access_token}").into());
+    kit::context::scope(kit::context::Context { authorization, ..kit::context::current() }, call).await
+}
+
+/// Runs a call in nobody's name, whatever the request itself came with.
+pub async fn unsigned<F: Future>(call: F) -> F::Output {
+    kit::context::scope(kit::context::Context { authorization: None, ..kit::context::current() }, call).await
+}
+
+impl Describe for Caller {
+    fn describe(operation: &mut Operation) {
+        operation.token = Some(true);
+        operation.answer(401, "Not signed in");
+    }
+}
+
+impl Describe for Option<Caller> {
+    fn describe(operation: &mut Operation) {
+        operation.token = Some(false);
+    }
+}
+
+/// Somebody who wants to log out: the caller, or nobody when the session has ended already.
+pub struct Leaving(pub Option<Caller>);
+
+impl<D: Dialect> FromRequestParts<D> for Leaving {
+    type Rejection = D::Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &D) -> Result<Self, D::Error> {
+        match Identity::required(parts.extensions.get()) {
+            Ok(caller) => Ok(Self(Some(caller))),
+            Err(Credentials::Revoked) => Ok(Self(None)),
+            Err(why) => Err(Problem::Credentials(why).into()),
+        }
+    }
+}
+
+impl Describe for Leaving {
+    fn describe(operation: &mut Operation) {
+        <Caller as Describe>::describe(operation);
+    }
+}
+
+/// `Caller` and `Option<Caller>` as arguments of a dialect's handlers. Written once per dialect because neither type
+/// is ours; the dialect's own type in the trait makes that legal.
+macro_rules! callers {
+    ($dialect:ty, $error:ty) => {
+        impl axum::extract::FromRequestParts<$dialect> for kit::identity::Caller {
+            type Rejection = $error;
+
+            async fn from_request_parts(parts: &mut http::request::Parts, _: &$dialect) -> Result<Self, $error> {
+                $crate::auth::Identity::required(parts.extensions.get())
+                    .map_err(|why| $crate::dialect::Problem::Credentials(why).into())
+            }
+        }
+
+        impl axum::extract::OptionalFromRequestParts<$dialect> for kit::identity::Caller {
+            type Rejection = std::convert::Infallible;
+
+            async fn from_request_parts(
+                parts: &mut http::request::Parts,
+                _: &$dialect,
+            ) -> Result<Option<Self>, std::convert::Infallible> {
+                Ok(parts.extensions.get().and_then($crate::auth::Identity::caller))
+            }
+        }
+    };
+}
+
+pub(crate) use callers;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn schemes_and_their_faults_are_told_apart() {
+        let of = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(AUTHORIZATION, value.parse().unwrap());
+            token(&headers, &["bearer", "token"]).map(str::to_owned)
+        };
+        assert_eq!(of("Bearer abc").as_deref(), Ok("abc"));
+        assert_eq!(of("tOKEN  abc ").as_deref(), Ok("abc"));
+        assert_eq!(of("Basic abc"), Err(Credentials::Missing));
+        assert_eq!(of("Bearer"), Err(Credentials::Empty));
+        assert_eq!(of("Bearer a b"), Err(Credentials::Spaces));
+        assert_eq!(token(&HeaderMap::new(), &["bearer"]), Err(Credentials::Missing));
+    }
+}

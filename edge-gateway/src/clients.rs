@@ -1,0 +1,91 @@
+//! The services behind the edge, and the one thing about them that never changes: which number belongs to which user.
+
+use std::sync::Arc;
+
+use kit::Peer;
+use moka::sync::Cache;
+use proto::auth::v1::account_service_client::AccountServiceClient;
+use proto::auth::v1::audit_service_client::AuditServiceClient;
+use proto::auth::v1::firebase_service_client::FirebaseServiceClient;
+use proto::auth::v1::key_service_client::KeyServiceClient;
+use proto::auth::v1::password_service_client::PasswordServiceClient;
+use proto::auth::v1::second_factor_service_client::SecondFactorServiceClient;
+use proto::auth::v1::session_service_client::SessionServiceClient;
+use proto::media::v1::media_service_client::MediaServiceClient;
+use proto::users::v1::device_service_client::DeviceServiceClient;
+use proto::users::v1::user_service_client::UserServiceClient;
+use proto::users::v1::{GetUserRequest, User, get_user_request::Key};
+use tonic::Status;
+use uuid::Uuid;
+
+/// About 32 MB when full.
+const REMEMBERED: u64 = 500_000;
+
+/// Clients of every service. Generated clients want `&mut self`, so each use takes a fresh, cheap clone:
+/// `edge.users().get_user(…)`.
+#[derive(Clone)]
+pub struct Clients {
+    /// By the name in the contracts' packages: `plaza.users.v1` belongs to `users`.
+    peers: Arc<[(&'static str, Peer)]>,
+    ids: Cache<i64, Uuid>,
+}
+
+macro_rules! clients {
+    ($($name:ident $service:literal $client:ident)*) => {$(
+        pub fn $name(&self) -> $client<Peer> {
+            $client::new(self.peer($service).clone())
+        }
+    )*};
+}
+
+impl Clients {
+    /// The services of this release.
+    pub const SERVICES: [&'static str; 3] = ["auth", "users", "media"];
+
+    pub fn new(peer: impl Fn(&str) -> Peer) -> Self {
+        Self { peers: Self::SERVICES.map(|name| (name, peer(name))).into(), ids: Cache::new(REMEMBERED) }
+    }
+
+    clients! {
+        accounts "auth" AccountServiceClient
+        sessions "auth" SessionServiceClient
+        passwords "auth" PasswordServiceClient
+        second_factors "auth" SecondFactorServiceClient
+        keys "auth" KeyServiceClient
+        audit "auth" AuditServiceClient
+        firebase "auth" FirebaseServiceClient
+        users "users" UserServiceClient
+        devices "users" DeviceServiceClient
+        media "media" MediaServiceClient
+    }
+
+    /// The service that owns a package, if it is one of this release.
+    pub fn owner(&self, domain: &str) -> Option<&Peer> {
+        self.peers.iter().find(|(name, _)| *name == domain).map(|(_, peer)| peer)
+    }
+
+    fn peer(&self, name: &'static str) -> &Peer {
+        self.owner(name).expect("the names above are in SERVICES")
+    }
+
+    pub fn peers(&self) -> impl Iterator<Item = &(&'static str, Peer)> {
+        self.peers.iter()
+    }
+
+    /// The id behind a number. Asked once, then remembered for good: the pair never changes.
+    pub async fn user_id(&self, number: i64) -> Result<Uuid, Status> {
+        if let Some(id) = self.ids.get(&number) {
+            return Ok(id);
+        }
+        let request = GetUserRequest { key: Some(Key::Number(number)) };
+        let user = self.users().get_user(request).await?.into_inner();
+        self.remember(&user)
+    }
+
+    /// Notes the pair of a person that came along anyway.
+    pub fn remember(&self, user: &User) -> Result<Uuid, Status> {
+        let id = user.id.parse().map_err(|_| Status::internal("users answered an id that is none"))?;
+        self.ids.insert(user.number, id);
+        Ok(id)
+    }
+}

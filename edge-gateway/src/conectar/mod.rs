@@ -1,0 +1,190 @@
+//! Conectar's dialect: FastAPI as its frontend knows it. UUIDs as ids, `detail` always a text, one superset of every
+//! error body the original services had.
+
+pub mod admin;
+pub mod auth;
+pub mod error;
+pub mod firebase;
+pub mod health;
+pub mod passwords;
+pub mod routes;
+pub mod second_factor;
+pub mod sessions;
+pub mod users;
+
+use std::borrow::Cow;
+use std::convert::Infallible;
+use std::ops::Deref;
+
+use axum::extract::{FromRequestParts, OptionalFromRequestParts};
+use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::{DateTime, SecondsFormat};
+use http::header::AUTHORIZATION;
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, StatusCode};
+use kit::identity::{Caller, Claims};
+use prost_types::Timestamp;
+use proto::auth::v1::AccountState;
+use proto::users::v1::GetUserRequest;
+use proto::users::v1::get_user_request::Key;
+
+pub use crate::conectar::error::{Error, On, Result};
+use crate::Edge;
+use crate::auth::Identity;
+use crate::cors::Cors;
+use crate::dialect::{Credentials, Dialect, Problem};
+use crate::form::Habits;
+use crate::limit::Class;
+use crate::routes::Routes;
+
+/// The dialect, and the state of its router.
+#[derive(Clone)]
+pub struct Conectar(pub Edge);
+
+impl Deref for Conectar {
+    type Target = Edge;
+
+    fn deref(&self) -> &Edge {
+        &self.0
+    }
+}
+
+/// As [`crate::auth::callers`] writes it for the other dialect, with one more word: whose session a ban has ended is
+/// told so. The frontend drops its session at any 401, so this text is the last thing its user reads.
+impl FromRequestParts<Conectar> for Caller {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, edge: &Conectar) -> Result<Self> {
+        match Identity::required(parts.extensions.get()) {
+            Ok(caller) => Ok(caller),
+            Err(Credentials::Revoked) if banned(edge, &parts.headers).await => Err(Error::banned()),
+            Err(why) => Err(Problem::Credentials(why).into()),
+        }
+    }
+}
+
+impl OptionalFromRequestParts<Conectar> for Caller {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Conectar) -> Result<Option<Self>, Infallible> {
+        Ok(parts.extensions.get().and_then(Identity::caller))
+    }
+}
+
+/// Whether the owner of an ended session is banned. A token is found ended only after its signature was found good, so
+/// what it says is true; the question is the edge's own, because the token opens no door any more.
+async fn banned(edge: &Conectar, headers: &HeaderMap) -> bool {
+    let subject = || {
+        let token = headers.get(AUTHORIZATION)?.to_str().ok()?.split_ascii_whitespace().nth(1)?;
+        let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
+        Some(serde_json::from_slice::<Claims>(&claims).ok()?.sub)
+    };
+    let Some(id) = subject() else { return false };
+    let person = edge.users().get_user(GetUserRequest { key: Some(Key::Id(id.to_string())) }).await;
+    person.is_ok_and(|person| person.get_ref().state() == AccountState::Banned)
+}
+
+impl Dialect for Conectar {
+    const HABITS: Habits = Habits::Pydantic;
+    const HEAD: bool = false;
+    const SCHEMES: &'static [&'static str] = &["bearer"];
+    const LIMIT: Option<Class> = Some(Class::General);
+    const ACCEPT: &'static [&'static str] = &[];
+    const HEADERS: &'static [(&'static str, &'static str)] = &[
+        ("x-api-version", "v1"),
+        ("x-content-type-options", "nosniff"),
+        ("x-frame-options", "DENY"),
+        ("x-xss-protection", "1; mode=block"),
+        ("referrer-policy", "strict-origin-when-cross-origin"),
+        ("permissions-policy", "geolocation=(self), payment=(self)"),
+    ];
+
+    type Error = Error;
+
+    fn routes() -> Routes<Self> {
+        routes::routes()
+    }
+
+    fn cors(&self) -> &Cors {
+        &self.conectar_cors
+    }
+
+    fn options(_: HeaderValue) -> Response {
+        StatusCode::NO_CONTENT.into_response()
+    }
+}
+
+pub fn cors(origins: &[String]) -> Cors {
+    Cors {
+        origins: origins.iter().filter_map(|origin| origin.parse().ok()).collect(),
+        methods: "GET, POST, PUT, DELETE, PATCH",
+        headers: None,
+        expose: "X-Total-Count, X-Page, X-Page-Size, X-API-Version, X-Request-ID, X-Correlation-ID, X-RateLimit-Limit, \
+                 X-RateLimit-Remaining, X-RateLimit-Reset, Retry-After, Idempotency-Replayed",
+        max_age: "600",
+        stranger: StatusCode::BAD_REQUEST,
+    }
+}
+
+/// Families of paths that answer like another one.
+const ALIASES: &[(&str, &str)] = &[
+    ("usuario", "users"),
+    ("publico", "public"),
+    ("buscar", "search"),
+    ("profesional", "professional"),
+    ("notificar", "notify"),
+];
+
+/// The services as Conectar's clients call them. The others join with their releases.
+pub const SERVICES: &[(&str, &str)] = &[("auth", "autenticacion"), ("users", "usuarios"), ("media", "archivos")];
+
+/// The version that a path asks for, and the path without its prefix: `/api/v2/users/me` → `v2`, `/users/me`.
+pub fn unprefixed(path: &str) -> (&'static str, &str) {
+    let below = |prefix: &str| path.strip_prefix(prefix).filter(|rest| rest.is_empty() || rest.starts_with('/'));
+    let (version, rest) = match (below("/api/v1"), below("/api/v2"), below("/api")) {
+        (Some(rest), ..) => ("v1", rest),
+        (_, Some(rest), _) => ("v2", rest),
+        (.., rest) => ("v1", rest.unwrap_or(path)),
+    };
+    (version, if rest.is_empty() { "/" } else { rest })
+}
+
+/// The path under its usual name: `/usuario/me` → `/users/me`.
+pub fn canonical(path: &str) -> Cow<'_, str> {
+    let first = path.strip_prefix('/').unwrap_or(path).split('/').next().unwrap_or_default();
+    match ALIASES.iter().find(|(alias, _)| *alias == first) {
+        Some((_, usual)) => format!("/{usual}{}", &path[1 + first.len()..]).into(),
+        None => path.into(),
+    }
+}
+
+/// ISO 8601 in UTC.
+pub fn time(at: Option<Timestamp>) -> String {
+    let at = at.unwrap_or_default();
+    let at = DateTime::from_timestamp(at.seconds, at.nanos.unsigned_abs()).unwrap_or_default();
+    at.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn aliases_are_whole_segments() {
+        assert_eq!(canonical("/usuario/me"), "/users/me");
+        assert_eq!(canonical("/profesional"), "/professional");
+        assert_eq!(canonical("/usuarios"), "/usuarios");
+        assert_eq!(canonical("/"), "/");
+        assert_eq!(canonical("//usuario/me"), "//usuario/me");
+    }
+
+    #[test]
+    fn every_form_of_the_prefix_comes_off() {
+        assert_eq!(unprefixed("/api/v2/x"), ("v2", "/x"));
+        assert_eq!(unprefixed("/api/v1"), ("v1", "/"));
+        assert_eq!(unprefixed("/api/x"), ("v1", "/x"));
+        assert_eq!(unprefixed("/apix"), ("v1", "/apix"));
+    }
+}

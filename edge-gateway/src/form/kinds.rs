@@ -1,0 +1,462 @@
+//! The types of field: what their values look like, and how the document shows them.
+
+use serde_json::Value;
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Schema, SchemaFormat, Type};
+use utoipa::openapi::{KnownFormat, RefOr};
+use uuid::Uuid;
+
+use super::{Field, Habits, Kind, Wrong, python_type};
+
+pub(super) fn typed(kind: Type) -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(kind)
+}
+
+pub struct Text {
+    pub(super) min: usize,
+    pub(super) max: usize,
+    pub(super) secret: bool,
+    pub(super) blank: bool,
+}
+
+impl Field<'_, Text> {
+    /// At least so many characters.
+    pub fn min(mut self, characters: usize) -> Self {
+        self.kind.min = characters;
+        self
+    }
+
+    /// At most so many characters.
+    pub fn max(mut self, characters: usize) -> Self {
+        self.kind.max = characters;
+        self
+    }
+
+    /// A password: spaces at its ends belong to it.
+    pub fn secret(mut self) -> Self {
+        self.kind.secret = true;
+        self
+    }
+
+    /// May be the empty text.
+    pub fn blank(mut self) -> Self {
+        self.kind.blank = true;
+        self
+    }
+}
+
+impl Kind for Text {
+    type Value = String;
+    const TEXT: bool = true;
+
+    fn json(&self, value: Value, habits: Habits) -> Result<String, Wrong> {
+        match value {
+            Value::String(text) => self.text(text),
+            Value::Number(number) if habits == Habits::Django => self.text(number.to_string()),
+            _ => Err(Wrong::NotText),
+        }
+    }
+
+    fn text(&self, mut text: String) -> Result<String, Wrong> {
+        if text.contains('\0') {
+            return Err(Wrong::NulCharacter);
+        }
+        if !self.secret {
+            let trimmed = text.trim();
+            if trimmed.len() != text.len() {
+                text = trimmed.to_owned();
+            }
+        }
+        let length = || text.chars().count();
+        if text.is_empty() && !self.blank {
+            Err(Wrong::Blank)
+        } else if self.min > 0 && length() < self.min && !text.is_empty() {
+            Err(Wrong::TooShort(self.min))
+        } else if text.len() > self.max && length() > self.max {
+            Err(Wrong::TooLong(self.max))
+        } else {
+            Ok(text)
+        }
+    }
+
+    fn wrong_type(&self) -> Wrong {
+        Wrong::NotText
+    }
+
+    fn schema(&self) -> Schema {
+        let least = self.min.max(usize::from(!self.blank));
+        let text = typed(Type::String)
+            .min_length((least > 0).then_some(least))
+            .max_length((self.max < usize::MAX).then_some(self.max));
+        if self.secret { text.format(Some(SchemaFormat::KnownFormat(KnownFormat::Password))) } else { text }.into()
+    }
+}
+
+pub struct Integer {
+    pub(super) least: i64,
+    pub(super) most: i64,
+}
+
+impl Field<'_, Integer> {
+    pub fn between(mut self, least: i64, most: i64) -> Self {
+        self.kind = Integer { least, most };
+        self
+    }
+
+    pub fn at_least(mut self, least: i64) -> Self {
+        self.kind.least = least;
+        self
+    }
+}
+
+impl Integer {
+    fn check(&self, value: i64) -> Result<i64, Wrong> {
+        if value < self.least {
+            Err(Wrong::AtLeast(self.least.to_string()))
+        } else if value > self.most {
+            Err(Wrong::AtMost(self.most.to_string()))
+        } else {
+            Ok(value)
+        }
+    }
+}
+
+impl Kind for Integer {
+    type Value = i64;
+
+    fn json(&self, value: Value, _: Habits) -> Result<i64, Wrong> {
+        match value {
+            Value::String(text) => self.text(text),
+            Value::Number(number) => match (number.as_i64(), number.as_f64()) {
+                (Some(whole), _) => self.check(whole),
+                // 12.0 is a whole number; so is nothing beyond what a double counts exactly.
+                (_, Some(float)) if float.fract() == 0.0 && float.abs() < 9.0e15 => self.check(float as i64),
+                _ => Err(Wrong::NotInteger),
+            },
+            _ => Err(Wrong::NotInteger),
+        }
+    }
+
+    fn text(&self, text: String) -> Result<i64, Wrong> {
+        let text = text.trim();
+        let whole = text.trim_end_matches('0').strip_suffix('.').unwrap_or(text);
+        whole.parse().map_err(|_| Wrong::NotInteger).and_then(|value| self.check(value))
+    }
+
+    fn wrong_type(&self) -> Wrong {
+        Wrong::NotInteger
+    }
+
+    fn schema(&self) -> Schema {
+        typed(Type::Integer)
+            .minimum((self.least > i64::MIN).then_some(self.least as isize))
+            .maximum((self.most < i64::MAX).then_some(self.most as isize))
+            .into()
+    }
+}
+
+pub struct Number {
+    pub(super) least: f64,
+    pub(super) most: f64,
+}
+
+impl Field<'_, Number> {
+    pub fn between(mut self, least: f64, most: f64) -> Self {
+        self.kind = Number { least, most };
+        self
+    }
+}
+
+impl Number {
+    fn check(&self, value: f64) -> Result<f64, Wrong> {
+        if !value.is_finite() {
+            Err(Wrong::NotNumber)
+        } else if value < self.least {
+            Err(Wrong::AtLeast(self.least.to_string()))
+        } else if value > self.most {
+            Err(Wrong::AtMost(self.most.to_string()))
+        } else {
+            Ok(value)
+        }
+    }
+}
+
+impl Kind for Number {
+    type Value = f64;
+    const EMPTY_IS_NULL: bool = true;
+
+    fn json(&self, value: Value, _: Habits) -> Result<f64, Wrong> {
+        match value {
+            Value::String(text) => self.text(text),
+            Value::Number(number) => number.as_f64().ok_or(Wrong::NotNumber).and_then(|value| self.check(value)),
+            _ => Err(Wrong::NotNumber),
+        }
+    }
+
+    fn text(&self, text: String) -> Result<f64, Wrong> {
+        text.trim().parse().map_err(|_| Wrong::NotNumber).and_then(|value| self.check(value))
+    }
+
+    fn wrong_type(&self) -> Wrong {
+        Wrong::NotNumber
+    }
+
+    fn schema(&self) -> Schema {
+        typed(Type::Number)
+            .minimum((self.least > f64::MIN).then_some(self.least))
+            .maximum((self.most < f64::MAX).then_some(self.most))
+            .into()
+    }
+}
+
+/// An exact decimal number: `units` divided by ten to the power of `places`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Decimal {
+    pub units: i64,
+    pub places: u32,
+}
+
+impl Decimal {
+    pub fn to_f64(self) -> f64 {
+        self.units as f64 / 10f64.powi(self.places as i32)
+    }
+}
+
+pub struct DecimalOf {
+    pub(super) digits: u32,
+    pub(super) places: u32,
+}
+
+impl Kind for DecimalOf {
+    type Value = Decimal;
+    const EMPTY_IS_NULL: bool = true;
+
+    fn json(&self, value: Value, _: Habits) -> Result<Decimal, Wrong> {
+        match value {
+            Value::String(text) => self.text(text),
+            Value::Number(number) => self.text(number.to_string()),
+            _ => Err(Wrong::NotNumber),
+        }
+    }
+
+    fn text(&self, text: String) -> Result<Decimal, Wrong> {
+        let (negative, digits, exponent) = scientific(text.trim()).ok_or(Wrong::NotNumber)?;
+        // Like Python's Decimal: digits as written, the exponent moves the point.
+        let written = i32::try_from(digits.len()).unwrap_or(i32::MAX);
+        let places = (-exponent).max(0);
+        let whole = (written + exponent).max(0);
+        if written.max(places).max(whole) > self.digits as i32 {
+            return Err(Wrong::TotalDigits(self.digits));
+        }
+        if places > self.places as i32 {
+            return Err(Wrong::DecimalPlaces(self.places));
+        }
+        if whole > (self.digits - self.places) as i32 {
+            return Err(Wrong::WholeDigits(self.digits - self.places));
+        }
+        let written: i64 = if digits.is_empty() { 0 } else { digits.parse().map_err(|_| Wrong::NotNumber)? };
+        let units = written * 10i64.pow((self.places as i32 + exponent).max(0) as u32);
+        Ok(Decimal { units: if negative { -units } else { units }, places: self.places })
+    }
+
+    fn wrong_type(&self) -> Wrong {
+        Wrong::NotNumber
+    }
+
+    fn schema(&self) -> Schema {
+        let pattern = format!(r"^-?\d{{0,{}}}(?:\.\d{{0,{}}})?$", self.digits - self.places, self.places);
+        typed(Type::String).pattern(Some(pattern)).into()
+    }
+}
+
+/// Sign, significant digits without leading zeros, and the exponent of the last one.
+fn scientific(text: &str) -> Option<(bool, String, i32)> {
+    let (negative, text) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i16>().ok()?.into()),
+        None => (text, 0i32),
+    };
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = format!("{whole}{fraction}");
+    if digits.is_empty() || digits.len() > 100 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let digits = digits.trim_start_matches('0').to_owned();
+    // Zero has no place worth moving.
+    let exponent = if digits.is_empty() { 0 } else { exponent - fraction.len() as i32 };
+    Some((negative, digits, exponent))
+}
+
+pub struct Boolean;
+
+impl Kind for Boolean {
+    type Value = bool;
+
+    fn json(&self, value: Value, _: Habits) -> Result<bool, Wrong> {
+        match value {
+            Value::Bool(value) => Ok(value),
+            Value::String(text) => self.text(text),
+            Value::Number(number) => match number.as_i64() {
+                Some(1) => Ok(true),
+                Some(0) => Ok(false),
+                _ => Err(Wrong::NotBoolean),
+            },
+            _ => Err(Wrong::NotBoolean),
+        }
+    }
+
+    fn text(&self, text: String) -> Result<bool, Wrong> {
+        match text.trim().to_ascii_lowercase().as_str() {
+            "true" | "t" | "yes" | "y" | "on" | "1" => Ok(true),
+            "false" | "f" | "no" | "n" | "off" | "0" => Ok(false),
+            _ => Err(Wrong::NotBoolean),
+        }
+    }
+
+    fn wrong_type(&self) -> Wrong {
+        Wrong::NotBoolean
+    }
+
+    fn schema(&self) -> Schema {
+        typed(Type::Boolean).into()
+    }
+}
+
+pub struct Choice<T: 'static>(pub(super) &'static [(&'static str, T)]);
+
+impl<T: Copy + Default> Kind for Choice<T> {
+    type Value = T;
+    const EMPTY_IS_NULL: bool = true;
+
+    fn json(&self, value: Value, _: Habits) -> Result<T, Wrong> {
+        match value {
+            Value::String(text) => self.text(text),
+            other => Err(self.not_among(other.to_string())),
+        }
+    }
+
+    fn text(&self, text: String) -> Result<T, Wrong> {
+        match self.0.iter().find(|(word, _)| *word == text) {
+            Some((_, value)) => Ok(*value),
+            None => Err(self.not_among(text)),
+        }
+    }
+
+    fn wrong_type(&self) -> Wrong {
+        self.not_among("null".to_owned())
+    }
+
+    fn schema(&self) -> Schema {
+        typed(Type::String).enum_values(Some(self.0.iter().map(|(word, _)| *word))).into()
+    }
+}
+
+impl<T> Choice<T> {
+    fn not_among(&self, mut value: String) -> Wrong {
+        // It is echoed in the answer, so it shall not be long.
+        value.truncate(value.floor_char_boundary(100));
+        Wrong::NotAChoice { value, choices: self.0.iter().map(|(word, _)| *word).collect() }
+    }
+}
+
+pub struct Id;
+
+impl Kind for Id {
+    type Value = Uuid;
+
+    fn json(&self, value: Value, _: Habits) -> Result<Uuid, Wrong> {
+        match value {
+            Value::String(text) => self.text(text),
+            _ => Err(Wrong::NotUuid),
+        }
+    }
+
+    fn text(&self, text: String) -> Result<Uuid, Wrong> {
+        Uuid::try_parse(text.trim()).map_err(|_| Wrong::NotUuid)
+    }
+
+    fn wrong_type(&self) -> Wrong {
+        Wrong::NotUuid
+    }
+
+    fn schema(&self) -> Schema {
+        typed(Type::String).format(Some(SchemaFormat::KnownFormat(KnownFormat::Uuid))).into()
+    }
+}
+
+pub struct List<K> {
+    pub(super) item: K,
+    pub(super) most: usize,
+}
+
+impl<K> Field<'_, List<K>> {
+    /// At most so many items.
+    pub fn max_items(mut self, most: usize) -> Self {
+        self.kind.most = most;
+        self
+    }
+}
+
+impl<K: Kind> Kind for List<K> {
+    type Value = Vec<K::Value>;
+
+    fn json(&self, value: Value, habits: Habits) -> Result<Self::Value, Wrong> {
+        match value {
+            Value::Array(items) if items.len() > self.most => Err(Wrong::TooMany(self.most)),
+            Value::Array(items) => items.into_iter().map(|item| self.item.json(item, habits)).collect(),
+            other => Err(Wrong::NotAList(python_type(&other))),
+        }
+    }
+
+    /// A form sends a list as JSON text or as words with commas between.
+    fn text(&self, text: String) -> Result<Self::Value, Wrong> {
+        let text = text.trim().trim_start_matches('[').trim_end_matches(']');
+        let items: Vec<_> = text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect();
+        if items.len() > self.most {
+            return Err(Wrong::TooMany(self.most));
+        }
+        items.into_iter().map(|item| self.item.text(item.to_owned())).collect()
+    }
+
+    fn wrong_type(&self) -> Wrong {
+        Wrong::NotAList("str")
+    }
+
+    fn schema(&self) -> Schema {
+        ArrayBuilder::new().items(RefOr::T(self.item.schema())).max_items(Some(self.most)).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn decimals_count_digits_as_django_does() {
+        let of = |text: &str| DecimalOf { digits: 10, places: 7 }.text(text.to_owned());
+        assert_eq!(of("12.136389").map(|d| d.units), Ok(121_363_890));
+        assert_eq!(of("-86.25").map(Decimal::to_f64), Ok(-86.25));
+        assert_eq!(of("1e2").map(|d| d.units), Ok(1_000_000_000));
+        assert_eq!(of("0").map(|d| d.units), Ok(0));
+        assert_eq!(of("1234"), Err(Wrong::WholeDigits(3)));
+        assert_eq!(of("0.00000001"), Err(Wrong::DecimalPlaces(7)));
+        assert_eq!(of("123456.12345"), Err(Wrong::TotalDigits(10)));
+        for text in ["nan", "inf", "", "1,5", "--1", "1e99999", "0x1"] {
+            assert!(of(text).is_err(), "{text}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn decimals_of_any_shape_are_exact_or_refused(units in -9_999_999_999i64..=9_999_999_999) {
+            let text = format!("{}{}.{:02}", if units < 0 { "-" } else { "" }, units.abs() / 100, units.abs() % 100);
+            prop_assert_eq!(DecimalOf { digits: 10, places: 2 }.text(text).map(|d| d.units), Ok(units));
+        }
+    }
+}

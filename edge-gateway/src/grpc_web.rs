@@ -1,0 +1,124 @@
+//! gRPC and gRPC-Web for everybody outside: every RPC that is not between services goes to the service that owns its
+//! package, as it came. What a client says of itself in headers is thrown away, and what the edge found out put in its
+//! place.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::Response;
+use http::StatusCode;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use kit::access::{self, Methods};
+use kit::context::{self, Context};
+use kit::error::{denied, exhausted, unauthenticated};
+use proto::access::v1::Who;
+use tonic::service::Routes;
+use tonic::{Code, Status};
+use tonic_web::GrpcWebLayer;
+use tower::{Layer, Service};
+
+use crate::Edge;
+use crate::auth::Identity;
+use crate::cors::Cors;
+use crate::dialect::Credentials;
+
+/// Headers that only the mesh may set.
+const OURS: &[&str] = &[context::CLIENT_IP, context::CLIENT_DEVICE, "l5d-client-id", "cookie"];
+
+/// The proxy.
+pub struct GrpcProxy {
+    edge: Edge,
+    /// Every RPC, so that those between services are refused and not unknown.
+    methods: Methods,
+    cors: Cors,
+    /// Health and, if configured, reflection: the edge's own.
+    own: Routes,
+}
+
+impl GrpcProxy {
+    pub fn new(edge: &Edge) -> anyhow::Result<Self> {
+        let cors = Cors {
+            origins: edge.platform_cors.origins.clone(),
+            methods: "POST, OPTIONS",
+            headers: None,
+            expose: "grpc-status, grpc-message, grpc-status-details-bin, x-request-id",
+            max_age: "86400",
+            stranger: StatusCode::FORBIDDEN,
+        };
+        let (_, health) = tonic_health::server::health_reporter();
+        let mut own = Routes::new(health);
+        if edge.config.public_reflection {
+            let reflection = || {
+                tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(proto::DESCRIPTORS)
+            };
+            own = own.add_service(reflection().build_v1()?).add_service(reflection().build_v1alpha()?);
+        }
+        Ok(Self { edge: edge.clone(), methods: access::all_methods()?, cors, own })
+    }
+
+    pub async fn call(&self, request: Request) -> Response {
+        self.cors.around(request, async |request| self.forward(request).await).await
+    }
+
+    async fn forward(&self, request: Request) -> Response {
+        let kind = request.headers().get(CONTENT_TYPE).cloned();
+        match self.proxy(request).await {
+            Ok(response) => response,
+            Err(status) => {
+                let mut response = status.into_http::<Body>();
+                // A gRPC-Web client wants to hear its own type, also when there is nothing but a status.
+                if let Some(kind) = kind.filter(|kind| kind.as_bytes().starts_with(b"application/grpc-web")) {
+                    response.headers_mut().insert(CONTENT_TYPE, kind);
+                }
+                response
+            }
+        }
+    }
+
+    async fn proxy(&self, mut request: Request) -> Result<Response, Status> {
+        let path = request.uri().path();
+        if path.starts_with("/grpc.") {
+            let mut own = GrpcWebLayer::new().layer(self.own.clone().prepare());
+            return match own.call(request.map(tonic::body::Body::new)).await {
+                Ok(response) => Ok(response.map(Body::new)),
+                Err(never) => match never {},
+            };
+        }
+        let unknown = || Status::new(Code::Unimplemented, "no such method");
+        let method = self.methods.get(path).ok_or_else(unknown)?;
+        if method.who == Who::Peer {
+            return Err(denied("PEERS_ONLY", "only services may call this").into());
+        }
+        // `/plaza.users.v1.UserService/GetUser` belongs to `users`.
+        let domain = path.strip_prefix("/plaza.").and_then(|rest| rest.split('.').next()).unwrap_or_default();
+        let peer = self.edge.owner(domain).ok_or_else(unknown)?.clone();
+
+        let identity = Identity::of(request.headers(), &["bearer"], &self.edge.verifier).await;
+        let authorization = match identity {
+            Identity::Known { bearer, .. } => Some(bearer),
+            // A public RPC takes an invalid token for none; for the others it is better to say what is wrong.
+            Identity::Unknown(Credentials::Bad | Credentials::Revoked) if method.who != Who::Public => {
+                return Err(unauthenticated("BAD_TOKEN", "the token is invalid, has ended or was revoked").into());
+            }
+            Identity::Unknown(_) => None,
+        };
+        for name in OURS {
+            request.headers_mut().remove(*name);
+        }
+        request.headers_mut().remove(AUTHORIZATION);
+
+        let mut context = Context { authorization, ..context::current() };
+        // Streams live as long as they are needed; only calls that answer once hold a place and have our deadline.
+        let _place = if method.client_streaming || method.server_streaming {
+            context.deadline = None;
+            None
+        } else {
+            let full = |_| exhausted("OVERLOADED", "too many requests at once", Duration::from_secs(1));
+            Some(self.edge.places.try_acquire().map_err(full)?)
+        };
+        let mut proxy = GrpcWebLayer::new().layer(peer);
+        let call = proxy.call(request.map(tonic::body::Body::new));
+        Ok(context::scope(context, call).await?.map(Body::new))
+    }
+}

@@ -1,0 +1,118 @@
+//! Sockets: HTTP/1 and HTTP/2 (h2c) on the same port, limits against slow clients, and the drain at the end.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use axum::body::Body;
+use futures_util::future::join_all;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use kit::Stop;
+use kit::service::Mesh;
+use tokio::net::{TcpListener, TcpStream};
+use tower::Service;
+
+use crate::Config;
+use crate::front::Front;
+
+/// How long a client may take to send the head of a request, and a connection to say which HTTP it speaks.
+const HEAD: Duration = Duration::from_secs(30);
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Serves until the stop, then drains.
+pub async fn serve(mesh: &Mesh, config: &Config, front: Front) -> anyhow::Result<()> {
+    let mut listeners = Vec::new();
+    for bound in &config.listeners {
+        bound.set_nonblocking(true)?;
+        listeners.push(TcpListener::from_std(bound.try_clone()?)?);
+    }
+    if listeners.is_empty() {
+        for address in &config.listen {
+            listeners.push(TcpListener::bind(address).await.with_context(|| format!("listening on {address}"))?);
+        }
+    }
+    mesh.serve_admin(None).await?;
+    let graceful = GracefulShutdown::new();
+    for listener in &listeners {
+        tracing::info!(address = %listener.local_addr()?, "edge serving");
+    }
+    mesh.ready.set(true);
+    join_all(listeners.into_iter().map(|listener| accept(listener, &front, &graceful, &mesh.stop))).await;
+
+    // Balancers look at this; new requests go elsewhere while those in flight end.
+    mesh.ready.set(false);
+    let grace = Duration::from_secs(config.mesh.grace_seconds);
+    if tokio::time::timeout(grace, graceful.shutdown()).await.is_err() {
+        tracing::warn!("some requests did not end in time");
+    }
+    mesh.leave().await;
+    Ok(())
+}
+
+/// Accepts until the stop.
+async fn accept(listener: TcpListener, front: &Front, graceful: &GracefulShutdown, stop: &Stop) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stop.cancelled() => return,
+        };
+        match accepted {
+            Ok((stream, address)) => drop(tokio::spawn(connection(stream, address, front.clone(), graceful.watcher()))),
+            Err(error) => {
+                // Out of file descriptors, most likely: it passes, and spinning would not help.
+                tracing::warn!(%error, "accepting a connection failed");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, address: SocketAddr, front: Front, watcher: Watcher) {
+    // Answers are small and complete; waiting for more to send only delays them.
+    let _ = stream.set_nodelay(true);
+    let Ok(Some(http2)) = tokio::time::timeout(HEAD, speaks_http2(&stream)).await else { return };
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder = if http2 { builder.http2_only() } else { builder.http1_only() };
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(64 << 10);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(256)
+        .max_header_list_size(32 << 10)
+        .initial_stream_window_size(1 << 20)
+        .initial_connection_window_size(4 << 20)
+        .keep_alive_interval(Duration::from_secs(30))
+        .keep_alive_timeout(Duration::from_secs(10));
+    let service = hyper::service::service_fn(move |request: http::Request<Incoming>| {
+        let mut front = front.clone();
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(address);
+        async move { front.call(request).await }
+    });
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
+    if let Err(error) = watcher.watch(connection).await {
+        tracing::debug!(%address, %error, "connection ended");
+    }
+}
+
+/// Looks at the first bytes without taking them. hyper's own look has no time limit.
+async fn speaks_http2(stream: &TcpStream) -> Option<bool> {
+    let mut start = [0; PREFACE.len()];
+    loop {
+        let length = stream.peek(&mut start).await.ok()?;
+        if length == 0 {
+            return None;
+        }
+        if start[..length] != PREFACE[..length] {
+            return Some(false);
+        }
+        if length == PREFACE.len() {
+            return Some(true);
+        }
+        // The rest of the preface is on its way; `peek` would return the same bytes at once.
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}

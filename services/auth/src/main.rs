@@ -1,0 +1,3 @@
+fn main() -> std::process::ExitCode {
+    kit::main::<auth::Config, _>("auth", auth::run)
+}
