@@ -5,11 +5,11 @@ use axum::Json;
 use axum::extract::State;
 use kit::identity::Caller;
 use proto::access::v1::Role;
+use proto::auth::v1::Profile;
 use proto::auth::v1::{
     CreateAccountRequest, LogInRequest, LogOutRequest, PasswordRule, RefreshRequest, RegisterRequest, Tokens,
     log_in_request::Login as Name,
 };
-use proto::auth::v1::Profile;
 use proto::users::v1;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -202,9 +202,5 @@ pub struct Refreshed {
 pub async fn refresh(State(edge): State<Agrovet>, Input(Refresh(token)): Input<Refresh>) -> Result<Json<Refreshed>> {
     let answer = unsigned(edge.sessions().refresh(RefreshRequest { refresh_token: token })).await;
     let tokens = answer.on("ACCOUNT_BANNED", 401, "Usuario inactivo o borrado.")?.into_inner();
-    Ok(Json(Refreshed {
-        access: tokens.access_token,
-        refresh: tokens.refresh_token,
-        expires_in: tokens.expires_in,
-    }))
+    Ok(Json(Refreshed { access: tokens.access_token, refresh: tokens.refresh_token, expires_in: tokens.expires_in }))
 }

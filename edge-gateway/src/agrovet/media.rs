@@ -70,12 +70,7 @@ impl Media {
     }
 }
 
-pub async fn list(
-    State(edge): State<Agrovet>,
-    base: Base,
-    _: Caller,
-    page: Page,
-) -> Result<Json<Paged<Media>>> {
+pub async fn list(State(edge): State<Agrovet>, base: Base, _: Caller, page: Page) -> Result<Json<Paged<Media>>> {
     let paged = page
         .fetch(|page_size, skip| {
             // The service ignores `everybody` for all but administrators.

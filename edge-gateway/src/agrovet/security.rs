@@ -98,11 +98,8 @@ pub async fn audit(
     caller: Caller,
     Query(asked): Query<Cursor>,
 ) -> Result<Json<AuditPage>> {
-    let request = ListAuditEntriesRequest {
-        page_size: asked.page_size as i32,
-        page_token: asked.cursor,
-        ..Default::default()
-    };
+    let request =
+        ListAuditEntriesRequest { page_size: asked.page_size as i32, page_token: asked.cursor, ..Default::default() };
     let answer = edge.audit().list_audit_entries(request).await.on("INVALID_FIELDS", 404, "Cursor inválido.")?;
     let answer = answer.into_inner();
     let next = (!answer.next_page_token.is_empty()).then(|| {
@@ -165,9 +162,11 @@ pub async fn confirm_second_factor(
     Input(Code(code)): Input<Code>,
 ) -> Result<Json<RecoveryCodes>> {
     let answer = edge.second_factors().confirm_second_factor(ConfirmSecondFactorRequest { code }).await;
-    let answer = answer
-        .on("BAD_SECOND_FACTOR", 400, "Código inválido o expirado.")
-        .on("SECOND_FACTOR_NOT_BEGUN", 409, "Primero debe solicitar un secreto.")?;
+    let answer = answer.on("BAD_SECOND_FACTOR", 400, "Código inválido o expirado.").on(
+        "SECOND_FACTOR_NOT_BEGUN",
+        409,
+        "Primero debe solicitar un secreto.",
+    )?;
     Ok(Json(RecoveryCodes { recovery_codes: answer.into_inner().recovery_codes }))
 }
 

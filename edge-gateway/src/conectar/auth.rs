@@ -16,7 +16,7 @@ use crate::address::{Base, Client};
 use crate::auth::Leaving;
 use crate::conectar::error::{BAD_EMAIL, BAD_TOKEN};
 use crate::conectar::passwords::{Done, done};
-use crate::conectar::users::{ROLES, UserRead};
+use crate::conectar::users::{ROLES, UserRead, rol};
 use crate::conectar::{Conectar, Error, Result};
 use crate::form::{Fields, Form};
 use crate::input::Input;
@@ -78,6 +78,7 @@ pub async fn login(State(edge): State<Conectar>, client: Client, Input(form): In
             return Err(error);
         }
     };
+    metrics::counter!("users_login_total", "user_type" => rol(Roles::from_numbers(&answer.roles))).increment(1);
     Ok(Json(answer.tokens.unwrap_or_default().into()))
 }
 
@@ -129,6 +130,7 @@ pub async fn register(
         ..Default::default()
     };
     let account = edge.accounts().register(request).await?.into_inner().account.unwrap_or_default();
+    metrics::counter!("users_registered_total", "user_type" => rol(Roles::from_numbers(&account.roles))).increment(1);
     // The person is as it was just written; asking `users` for it would be a second call for nothing.
     let user = User {
         id: account.id,
@@ -213,6 +215,5 @@ pub async fn validate(
         (None, Some(caller)) => (caller.id.to_string(), caller.roles),
         (None, None) => return Err(Error::detail(401, BAD_TOKEN)),
     };
-    let rol = ROLES.iter().find(|(_, role)| roles.contains(*role)).map_or("CLIENTE", |(word, _)| word);
-    Ok(Json(ValidToken { user_id, rol }))
+    Ok(Json(ValidToken { user_id, rol: rol(roles) }))
 }

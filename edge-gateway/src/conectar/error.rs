@@ -13,8 +13,8 @@ use serde::Serialize;
 use tonic::{Code, Status};
 use utoipa::ToSchema;
 
-use crate::dialect::{Credentials, Place, Problem};
 use crate::conectar::{SERVICES, unprefixed};
+use crate::dialect::{Credentials, Place, Problem};
 use crate::form::{Fault, Wrong};
 use crate::limit;
 use crate::routes::{Describe, Operation};
@@ -164,8 +164,11 @@ impl Error {
 
     /// 422 on one field of the body; the text continues its name: "debe ser …".
     pub fn field(name: &'static str, text: impl Into<Cow<'static, str>>) -> Self {
-        Problem::Fields { place: Place::Body, faults: vec![Fault { field: name.into(), wrong: Wrong::Said(text.into()) }] }
-            .into()
+        Problem::Fields {
+            place: Place::Body,
+            faults: vec![Fault { field: name.into(), wrong: Wrong::Said(text.into()) }],
+        }
+        .into()
     }
 
     /// Who was banned is told so at every door, as at the login.
@@ -190,7 +193,13 @@ impl Error {
             .map(|(field, kind, text)| {
                 let loc: Vec<_> =
                     std::iter::once(place.to_owned()).chain((!field.is_empty()).then_some(field)).collect();
-                FieldError { field: loc.join("."), loc, message: text.to_string(), msg: text.into_owned(), r#type: kind }
+                FieldError {
+                    field: loc.join("."),
+                    loc,
+                    message: text.to_string(),
+                    msg: text.into_owned(),
+                    r#type: kind,
+                }
             })
             .collect();
         let mut error = Self::new(422, VALIDATION, "Error de validación");
@@ -415,6 +424,7 @@ fn period_words(seconds: u64) -> String {
         1 => "segundo".to_owned(),
         60 => "minuto".to_owned(),
         3600 => "hora".to_owned(),
+        n if n % 3600 == 0 => format!("{} horas", n / 3600),
         n if n % 60 == 0 => format!("{} minutos", n / 60),
         n => format!("{n} segundos"),
     }
@@ -516,7 +526,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_limit_says_how_long_to_wait() {
-        let limited = Problem::Limited { limit: 100, period: Duration::from_secs(60), retry_after: 12, reset: 1_800_000_000 };
+        let limited =
+            Problem::Limited { limit: 100, period: Duration::from_secs(60), retry_after: 12, reset: 1_800_000_000 };
         let (status, body) = body(limited).await;
         assert_eq!((status, &body["retry_after"]), (429, &json!(12)));
         assert_eq!(body["detail"], "Has excedido el límite de 100 requests por minuto");

@@ -30,9 +30,9 @@ use proto::auth::v1::AccountState;
 use proto::users::v1::GetUserRequest;
 use proto::users::v1::get_user_request::Key;
 
-pub use crate::conectar::error::{Error, On, Result};
 use crate::Edge;
 use crate::auth::Identity;
+pub use crate::conectar::error::{Error, On, Result};
 use crate::cors::Cors;
 use crate::dialect::{Credentials, Dialect, Problem};
 use crate::form::Habits;

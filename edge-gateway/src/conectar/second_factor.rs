@@ -42,11 +42,7 @@ pub struct RecoveryCodes {
     pub codigos_recuperacion: Vec<String>,
 }
 
-pub async fn confirm(
-    State(edge): State<Conectar>,
-    _: Caller,
-    Input(form): Input<Code>,
-) -> Result<Json<RecoveryCodes>> {
+pub async fn confirm(State(edge): State<Conectar>, _: Caller, Input(form): Input<Code>) -> Result<Json<RecoveryCodes>> {
     let request = ConfirmSecondFactorRequest { code: form.code };
     // Not 401 as at the login: the frontend would drop a session that is good.
     let answer = edge.second_factors().confirm_second_factor(request).await;

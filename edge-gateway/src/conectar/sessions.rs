@@ -89,8 +89,7 @@ impl Form for PageOf {
 }
 
 pub async fn audit(State(edge): State<Conectar>, _: Caller, Query(page): Query<PageOf>) -> Result<Json<AuditPage>> {
-    let request =
-        ListAuditEntriesRequest { page_size: page.size as i32, page_token: page.token, ..Default::default() };
+    let request = ListAuditEntriesRequest { page_size: page.size as i32, page_token: page.token, ..Default::default() };
     let answer = edge.audit().list_audit_entries(request).await?.into_inner();
     let entry = |entry: v1::AuditEntry| AuditRead {
         id: entry.id,

@@ -14,8 +14,8 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::address::Base;
-use crate::conectar::second_factor::Password;
 use crate::conectar::error::BAD_TOKEN;
+use crate::conectar::second_factor::Password;
 use crate::conectar::{Conectar, Error, On, Result, time};
 use crate::form::{Fields, Form};
 use crate::input::{Input, Path, Query};
@@ -25,6 +25,11 @@ use crate::upload::File;
 /// The wire words of Conectar's roles; the first that somebody has is shown.
 pub const ROLES: &[(&str, Role)] =
     &[("ADMIN", Role::Admin), ("PROFESIONAL", Role::Professional), ("CLIENTE", Role::Client)];
+
+/// The role that is shown. People of the other community may hire here.
+pub fn rol(roles: Roles) -> &'static str {
+    ROLES.iter().find(|(_, role)| roles.contains(*role)).map_or("CLIENTE", |(word, _)| word)
+}
 
 /// A token whose owner is no longer there is worth as much as an expired one.
 const GONE: &str = "USER_NOT_FOUND";
@@ -54,9 +59,7 @@ pub struct UserRead {
 
 impl UserRead {
     pub fn of(user: v1::User, base: &Base) -> Self {
-        let roles = Roles::from_numbers(&user.roles);
-        // People of the other community may hire here.
-        let rol = ROLES.iter().find(|(_, role)| roles.contains(*role)).map_or("CLIENTE", |(word, _)| word);
+        let rol = rol(Roles::from_numbers(&user.roles));
         Self {
             is_active: user.state() == AccountState::Active,
             id: user.id,

@@ -355,8 +355,8 @@ pub(crate) fn email_taken() -> Error {
 pub(crate) async fn fetch_account(db: impl PgExecutor<'_>, id: Uuid) -> Result<Option<AccountRow>> {
     Ok(sqlx::query_as!(
         AccountRow,
-        r#"select id, number, phone, email, password_hash, password_set_at, roles as role_names, state as "state: State",
-            ban_reason, created_at, last_login_at, version,
+        r#"select id, number, phone, email, password_hash, password_set_at, roles as role_names,
+            state as "state: State", ban_reason, created_at, last_login_at, version,
             exists (select from second_factors s where s.account_id = a.id and s.confirmed_at is not null)
                 as "second_factor!"
          from accounts a where id = $1"#,
@@ -374,8 +374,8 @@ pub(crate) async fn fetch_account_by_name(
 ) -> Result<Option<AccountRow>> {
     Ok(sqlx::query_as!(
         AccountRow,
-        r#"select id, number, phone, email, password_hash, password_set_at, roles as role_names, state as "state: State",
-            ban_reason, created_at, last_login_at, version,
+        r#"select id, number, phone, email, password_hash, password_set_at, roles as role_names,
+            state as "state: State", ban_reason, created_at, last_login_at, version,
             exists (select from second_factors s where s.account_id = a.id and s.confirmed_at is not null)
                 as "second_factor!"
          from accounts a where phone_digits = $1 or lower(email) = lower($2)"#,
@@ -391,8 +391,8 @@ pub(crate) async fn fetch_account_by_name(
 pub(crate) async fn lock_account(conn: &mut PgConnection, id: Uuid) -> Result<Option<AccountRow>> {
     Ok(sqlx::query_as!(
         AccountRow,
-        r#"select id, number, phone, email, password_hash, password_set_at, roles as role_names, state as "state: State",
-            ban_reason, created_at, last_login_at, version,
+        r#"select id, number, phone, email, password_hash, password_set_at, roles as role_names,
+            state as "state: State", ban_reason, created_at, last_login_at, version,
             exists (select from second_factors s where s.account_id = a.id and s.confirmed_at is not null)
                 as "second_factor!"
          from accounts a where id = $1 for no key update"#,
@@ -409,7 +409,8 @@ async fn update_account(
     roles: &[String],
 ) -> Result<AccountRow> {
     sqlx::query!(
-        "update accounts set phone = coalesce($2, phone), roles = $3, version = nextval('account_versions') where id = $1",
+        "update accounts set phone = coalesce($2, phone), roles = $3, version = nextval('account_versions')
+         where id = $1",
         id,
         phone,
         roles,

@@ -59,7 +59,10 @@ impl Auth {
         }
         if delivery.expires_at <= now {
             metrics::counter!("auth_deliveries_total", "outcome" => "lost").increment(1);
-            tracing::error!(delivery.id = %delivery.id, channel = ?delivery.channel, delivery.attempts, "message not sent");
+            tracing::error!(
+                delivery.id = %delivery.id, channel = ?delivery.channel, delivery.attempts,
+                "message not sent"
+            );
             return delete_delivery(&self.db, delivery.id).await;
         }
         match self.send(&delivery).await {

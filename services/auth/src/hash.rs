@@ -1,7 +1,7 @@
 //! Password hashes. New ones are argon2id; Django's PBKDF2 and Conectar's bcrypt verify and ask to be made anew.
 //!
-//! A hash costs tens of milliseconds of a core on purpose, so it never runs on an async thread, no more run at once than
-//! there are cores, and no more wait than can be served before their callers give up.
+//! A hash costs tens of milliseconds of a core on purpose, so it never runs on an async thread, no more run at once
+//! than there are cores, and no more wait than can be served before their callers give up.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;

@@ -1,7 +1,6 @@
 //! Accounts: login names, secrets, roles, bans, sessions. `auth` decides who may come in; what screens show of the
 //! account is copied to `users`, in the same operation.
 
-#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may panic"))]
 
 mod accounts;
 mod audit;
@@ -81,11 +80,13 @@ pub struct Config {
 #[derive(Clone, Debug, clap::Args)]
 pub struct Rules {
     /// Minutes that an access token lives.
-    #[arg(long, env = "AUTH_ACCESS_MINUTES", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=1440))]
+    #[arg(long, env = "AUTH_ACCESS_MINUTES", default_value_t = 60)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=1440))]
     pub access_minutes: u32,
 
     /// Days that a key signs access tokens before the next one takes over.
-    #[arg(long, env = "AUTH_KEY_DAYS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(2..=365))]
+    #[arg(long, env = "AUTH_KEY_DAYS", default_value_t = 30)]
+    #[arg(value_parser = clap::value_parser!(u32).range(2..=365))]
     pub key_days: u32,
 
     /// The page that sets a new password, up to where the token goes.
@@ -93,11 +94,13 @@ pub struct Rules {
     pub reset_link: String,
 
     /// Password resets per hour that one client address may ask for.
-    #[arg(long, env = "AUTH_RESETS_PER_ADDRESS", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, env = "AUTH_RESETS_PER_ADDRESS", default_value_t = 5)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     pub resets_per_address: u32,
 
     /// Password resets per hour for all phones with the same first six digits: a bound on what SMS fraud can cost.
-    #[arg(long, env = "AUTH_RESETS_PER_PREFIX", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, env = "AUTH_RESETS_PER_PREFIX", default_value_t = 50)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     pub resets_per_prefix: u32,
 }
 

@@ -32,7 +32,8 @@ pub(crate) async fn take(conn: &mut PgConnection, subject: &[u8], limit: Limit, 
          on conflict (subject) do update set
             recent = array(select at from unnest(l.recent) at where at > $3 order by at) || $2,
             last_at = $2
-         where (select count(*) from unnest(l.recent) at where at > $3) < $4 and ($5::timestamptz is null or l.last_at <= $5)",
+         where (select count(*) from unnest(l.recent) at where at > $3) < $4
+            and ($5::timestamptz is null or l.last_at <= $5)",
         subject,
         now,
         now - WINDOW,

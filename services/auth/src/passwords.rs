@@ -108,7 +108,8 @@ pub(crate) async fn set_password(
 ) -> Result<()> {
     // Later than before in any case: two changes within one tick of the clock are still two.
     sqlx::query!(
-        "update accounts set password_hash = $2, password_set_at = greatest($3, password_set_at + interval '1 microsecond')
+        "update accounts set password_hash = $2,
+            password_set_at = greatest($3, password_set_at + interval '1 microsecond')
          where id = $1",
         account_id,
         hash,

@@ -1,6 +1,6 @@
-//! What `users` is told. It is told while the change here is still open, so a crash in between would leave `users` ahead
-//! of us: a person without an account, or a copy of a change that never was. An intent, committed beforehand and
-//! deleted by the change itself, says where to look; whatever intent is left after a minute is settled from what is true.
+//! What `users` is told. It is told while the change here is still open, so a crash in between would leave `users`
+//! ahead of us: a person without an account, or a copy of a change that never was. An intent, committed beforehand and
+//! deleted by the change itself, says where to look; what is left after a minute is settled from what is true.
 
 use std::time::Duration;
 

@@ -187,7 +187,8 @@ async fn replace_second_factor(
 ) -> Result<()> {
     sqlx::query!(
         "insert into second_factors (account_id, sealed_secret, created_at) values ($1, $2, $3)
-         on conflict (account_id) do update set sealed_secret = $2, created_at = $3, confirmed_at = null, last_step = 0",
+         on conflict (account_id) do update set
+            sealed_secret = $2, created_at = $3, confirmed_at = null, last_step = 0",
         account_id,
         sealed_secret,
         now,

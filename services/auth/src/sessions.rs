@@ -1,5 +1,5 @@
-//! Sessions: from login to logout. Everything that ends one writes `ended_at` in its own transaction; who must know of it
-//! is told after the commit (`revocations`).
+//! Sessions: from login to logout. Everything that ends one writes `ended_at` in its own transaction; who must know of
+//! it is told after the commit (`revocations`).
 
 use chrono::{DateTime, Utc};
 use kit::error::{Error, Result, not_found};

@@ -9,6 +9,7 @@ use http::header::AUTHORIZATION;
 use prost::Message;
 use prost_reflect::{DescriptorPool, MethodDescriptor};
 use proto::access::v1::{Role, Rule, Who};
+use tonic::Code;
 
 use crate::error::{Result, denied, unauthenticated};
 use crate::identity::{Caller, Peer, Roles, Verifier};
@@ -36,9 +37,17 @@ pub type Methods = HashMap<String, Method>;
 
 /// The methods of the named services (`plaza.users.v1.UserService`). An RPC without a rule is an error that names it.
 pub fn methods<'a>(services: impl IntoIterator<Item = &'a str>) -> anyhow::Result<Methods> {
+    methods_of(&CONTRACTS, services)
+}
+
+/// As [`methods`], from other contracts than the embedded ones.
+pub fn methods_of<'a>(
+    contracts: &DescriptorPool,
+    services: impl IntoIterator<Item = &'a str>,
+) -> anyhow::Result<Methods> {
     let mut methods = Methods::new();
     for name in services {
-        let service = CONTRACTS.get_service_by_name(name).with_context(|| format!("no contract for {name}"))?;
+        let service = contracts.get_service_by_name(name).with_context(|| format!("no contract for {name}"))?;
         for method in service.methods() {
             let method = read(&method)?;
             methods.insert(method.path.clone(), method);
@@ -59,7 +68,8 @@ pub fn public_methods() -> anyhow::Result<Methods> {
 
 fn read(method: &MethodDescriptor) -> anyhow::Result<Method> {
     let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
-    let option = CONTRACTS.get_extension_by_name("plaza.access.v1.rule").context("no extension `rule`")?;
+    let contracts = method.parent_pool();
+    let option = contracts.get_extension_by_name("plaza.access.v1.rule").context("no extension `rule`")?;
     let options = method.options();
     if !options.has_extension(&option) {
         bail!("{path} has no access rule; write `option (plaza.access.v1.rule)` in its contract");
@@ -67,7 +77,13 @@ fn read(method: &MethodDescriptor) -> anyhow::Result<Method> {
     let rule = options.get_extension(&option).into_owned();
     let rule = rule.as_message().context("a rule is a message")?;
     let rule = Rule::decode(rule.encode_to_vec().as_slice())?;
-    if rule.who() == Who::Unspecified || (rule.who() == Who::Peer && rule.peers.is_empty()) {
+    let nobody = match rule.who() {
+        Who::Unspecified => true,
+        Who::Public | Who::User => false,
+        Who::Role => Roles::from_numbers(&rule.roles).is_empty(),
+        Who::Peer => rule.peers.is_empty(),
+    };
+    if nobody {
         bail!("{path} has an access rule that lets nobody in");
     }
     let idempotency = options.get_field_by_name("idempotency_level").and_then(|v| v.as_enum_number());
@@ -92,7 +108,12 @@ impl Method {
             Who::Peer if known_peer => Ok(None),
             Who::Peer | Who::Unspecified => Err(denied("PEERS_ONLY", "only some services may call this")),
             Who::Public => match token {
-                Some(token) => Ok(verifier.verify(token).await.ok()),
+                Some(token) => match verifier.verify(token).await {
+                    Ok(caller) => Ok(Some(caller)),
+                    // Not knowing is not a bad token: what somebody signed in does must not become nobody's.
+                    Err(error) if error.code() == Code::Unavailable => Err(error),
+                    Err(_) => Ok(None),
+                },
                 None => Ok(None),
             },
             Who::User | Who::Role => {

@@ -26,7 +26,23 @@ impl Ready {
 }
 
 /// Serves the admin port until `stop`.
-pub(crate) async fn serve(listener: TcpListener, ready: Ready, db: Option<PgPool>, stop: Stop) -> std::io::Result<()> {
+pub(crate) async fn serve(
+    service: &'static str,
+    listener: TcpListener,
+    ready: Ready,
+    db: Option<PgPool>,
+    stop: Stop,
+) -> std::io::Result<()> {
+    let pool = db.clone();
+    let metrics = move || async move {
+        if let Some(pool) = &pool {
+            let idle = pool.num_idle();
+            metrics::gauge!("database_connections", "service" => service, "state" => "idle").set(idle as f64);
+            let busy = (pool.size() as usize).saturating_sub(idle);
+            metrics::gauge!("database_connections", "service" => service, "state" => "busy").set(busy as f64);
+        }
+        crate::telemetry::metrics()
+    };
     let readyz = move || async move {
         if !ready.get() {
             return (StatusCode::SERVICE_UNAVAILABLE, "starting or draining\n");
@@ -41,6 +57,6 @@ pub(crate) async fn serve(listener: TcpListener, ready: Ready, db: Option<PgPool
     let router = Router::new()
         .route("/livez", get(|| async { "alive\n" }))
         .route("/readyz", get(readyz))
-        .route("/metrics", get(|| async { crate::telemetry::metrics() }));
+        .route("/metrics", get(metrics));
     axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await }).await
 }

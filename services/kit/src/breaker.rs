@@ -1,13 +1,12 @@
 //! A circuit breaker per peer: after five failures in a row calls fail at once for a while, then one is let through to
-//! see. The pause doubles from one second to one minute, so that a restarted peer is used again at once and a dead one
-//! is left alone.
+//! see. The pause doubles from one second to five: a trial costs next to nothing, and a peer that is back is used soon.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 const FAILURES: u32 = 5;
 const SHORTEST: Duration = Duration::from_secs(1);
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_secs(5);
 
 /// The state of one peer. The present is passed in, so that a test can move it.
 #[derive(Debug, Default)]
@@ -18,6 +17,8 @@ struct State {
     failures: u32,
     pause: Duration,
     open_until: Option<Instant>,
+    /// Whether somebody is trying at the moment.
+    trial: bool,
 }
 
 impl Breaker {
@@ -30,6 +31,7 @@ impl Breaker {
             Some(_) => {
                 // This one is the trial; the others wait for what becomes of it.
                 state.open_until = Some(now + state.pause);
+                state.trial = true;
                 true
             }
         }
@@ -42,6 +44,11 @@ impl Breaker {
             *state = State::default();
             return;
         }
+        // Calls that were under way when it opened say nothing new; each would double the pause.
+        if state.open_until.is_some_and(|until| now < until) && !state.trial {
+            return;
+        }
+        state.trial = false;
         state.failures += 1;
         if state.failures >= FAILURES {
             state.pause = (state.pause * 2).clamp(SHORTEST, LONGEST);
@@ -93,5 +100,15 @@ mod tests {
         assert!(breaker.admits(later));
         breaker.record(true, later);
         assert!(breaker.admits(later) && breaker.admits(later));
+    }
+
+    #[test]
+    fn calls_that_were_under_way_do_not_lengthen_the_pause() {
+        let now = Instant::now();
+        let breaker = broken(now);
+        for _ in 0..100 {
+            breaker.record(false, now);
+        }
+        assert!(breaker.admits(now + SHORTEST));
     }
 }

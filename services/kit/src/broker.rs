@@ -9,6 +9,8 @@ use redis::streams::{StreamId, StreamReadOptions, StreamReadReply};
 use redis::{AsyncCommands, AsyncConnectionConfig};
 use uuid::Uuid;
 
+use crate::seal::sha256;
+
 /// Old entries go when a stream has about this many; the outbox still has them for a week.
 const LONGEST: usize = 1_000_000;
 
@@ -99,16 +101,23 @@ pub struct Delivery {
     entry: String,
 }
 
+impl Delivery {
+    /// How long ago the broker took it; an entry's id begins with that time.
+    pub fn age(&self) -> Duration {
+        let millis = self.entry.split('-').next().and_then(|millis| millis.parse::<i64>().ok());
+        let age = millis.map_or(0, |millis| chrono::Utc::now().timestamp_millis() - millis);
+        Duration::from_millis(age.max(0) as u64)
+    }
+}
+
 impl Subscription {
     /// The next messages in order, those that a crashed reader left first; none after about a second without any.
     pub async fn next(&mut self) -> anyhow::Result<Vec<Delivery>> {
         let from = if self.unsettled { "0" } else { ">" };
         // The reader's name is the same for every replica: only the leader reads, and it takes over what its
         // predecessor left.
-        let options = StreamReadOptions::default()
-            .group(&self.group, "leader")
-            .count(64)
-            .block(BLOCK.as_millis() as usize);
+        let options =
+            StreamReadOptions::default().group(&self.group, "leader").count(64).block(BLOCK.as_millis() as usize);
         let ids = vec![from; self.streams.len()];
         let reply: Option<StreamReadReply> = self.redis.xread_options(&self.streams, &ids, &options).await?;
         let deliveries: Vec<_> = reply
@@ -130,8 +139,13 @@ impl Subscription {
 
 fn delivery(stream: &str, entry: StreamId) -> Delivery {
     let text = |name: &str| entry.get::<String>(name).unwrap_or_default();
+    // Whatever somebody put there without an id still needs one of its own, and always the same.
+    let nameless = || {
+        let digest = sha256(format!("{stream} {}", entry.id).as_bytes());
+        uuid::Builder::from_custom_bytes(digest[..16].try_into().expect("16 of 32 bytes")).into_uuid()
+    };
     let message = Message {
-        id: text("id").parse().unwrap_or_default(),
+        id: text("id").parse().unwrap_or_else(|_| nameless()),
         topic: stream.trim_start_matches("plaza:events:").to_owned(),
         kind: text("type"),
         key: text("key"),

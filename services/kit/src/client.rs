@@ -1,7 +1,7 @@
 //! Calls to other services. A [`Peer`] is what generated clients are built on: a few lazy connections, the request's
 //! context passed on, retries with a budget for RPCs without side effects, and a circuit breaker.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, Uri};
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
 use tonic::body::Body;
 use tonic::transport::{Channel, Endpoint};
@@ -22,7 +22,7 @@ use tower::{Service, ServiceExt};
 use crate::access;
 use crate::breaker::Breaker;
 use crate::context::{self, TIMEOUT};
-use crate::error::unavailable;
+use crate::error::{Details, unavailable};
 use crate::net::Dial;
 
 /// One HTTP/2 connection is one task on each side; a second one uses the second core.
@@ -30,11 +30,16 @@ const CONNECTIONS: usize = 2;
 const ATTEMPTS: u32 = 3;
 /// For calls that come from no request with a deadline.
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(10);
+/// Bytes of a request that is kept to be sent again: tonic reads no larger message.
+const LARGEST: usize = 4 << 20;
+/// A peer that does not answer within this is away; less patience than that says nothing about the peer.
+const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Paths of unary RPCs that may be sent twice.
-static SAFE: LazyLock<HashSet<String>> = LazyLock::new(|| {
+/// Paths of unary RPCs, and whether they may be sent twice.
+static UNARY: LazyLock<HashMap<String, bool>> = LazyLock::new(|| {
     let methods = access::all_methods().expect("every contract has its rules; a test says so");
-    methods.into_values().filter(|m| m.safe && !m.client_streaming && !m.server_streaming).map(|m| m.path).collect()
+    let unary = methods.into_values().filter(|m| !m.client_streaming && !m.server_streaming);
+    unary.map(|m| (m.path, m.safe)).collect()
 });
 
 /// A service we call. Cheap to clone.
@@ -122,11 +127,12 @@ impl Inner {
             request.headers_mut().entry(AUTHORIZATION).or_insert(value);
         }
         let asked = request.headers().get(TIMEOUT).and_then(|v| v.to_str().ok()).and_then(context::parse_timeout);
-        let safe = SAFE.contains(request.uri().path());
+        let unary = UNARY.get(request.uri().path());
+        let safe = unary.is_some_and(|safe| *safe);
         // A stream may take as long as it likes unless the request behind it has a deadline.
         let limit = match (asked, context.left()) {
             (Some(asked), Some(left)) => Some(asked.min(left)),
-            (asked, left) => asked.or(left).or(safe.then_some(DEFAULT_DEADLINE)),
+            (asked, left) => asked.or(left).or(unary.map(|_| DEFAULT_DEADLINE)),
         };
         let deadline = limit.map(|limit| Instant::now() + limit);
 
@@ -134,7 +140,9 @@ impl Inner {
             return self.attempt(request, deadline).await;
         }
         self.budget.deposit();
-        let mut repeatable = Repeatable::read(request).await?;
+        let read = Repeatable::read(request);
+        let read = tokio::time::timeout(limit.unwrap_or(DEFAULT_DEADLINE), read).await;
+        let mut repeatable = read.map_err(|_| Status::deadline_exceeded("the request did not arrive in time"))??;
         let mut attempt = 1;
         loop {
             let answer = self.attempt(repeatable.request(), deadline).await;
@@ -148,25 +156,37 @@ impl Inner {
     }
 
     async fn attempt(&self, mut request: Request<Body>, deadline: Option<Instant>) -> Result<Response<Body>, Status> {
-        if !self.breaker.admits(Instant::now()) {
-            return Err(unavailable("PEER_AWAY", format!("{} failed too often; not asking for a while", self.name)).into());
+        let started = Instant::now();
+        let left = deadline.map(|at| at.saturating_duration_since(started));
+        if left == Some(Duration::ZERO) {
+            return Err(self.late());
         }
-        let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+        if !self.breaker.admits(started) {
+            return Err(
+                unavailable("PEER_AWAY", format!("{} failed too often; not asking for a while", self.name)).into()
+            );
+        }
         if let Some(left) = left {
-            let micros = left.as_micros().min(99_999_999);
-            request.headers_mut().insert(TIMEOUT, format!("{micros}u").parse().expect("digits and a letter"));
+            let text = context::write_timeout(left);
+            request.headers_mut().insert(TIMEOUT, text.parse().expect("digits and a letter"));
         }
         let mut channel = self.channels[self.next.fetch_add(1, Ordering::Relaxed) % self.channels.len()].clone();
         let call = async move { channel.ready().await?.call(request).await };
         let answer = match left {
-            Some(left) => match tokio::time::timeout(left, call).await {
-                Ok(answer) => answer,
-                Err(_) => {
-                    self.breaker.record(false, Instant::now());
-                    return Err(Status::deadline_exceeded(format!("{} did not answer in time", self.name)));
-                }
-            },
-            None => call.await,
+            Some(left) => tokio::time::timeout(left, call).await,
+            None => Ok(call.await),
+        };
+        let answer = match answer {
+            // tonic counts the same deadline, and sometimes is the first to notice.
+            Ok(Err(_)) if deadline.is_some_and(|at| at <= Instant::now()) => None,
+            answer => answer.ok(),
+        };
+        let Some(answer) = answer else {
+            // Else anybody could cut us off from the peer by asking with tiny deadlines.
+            if left.is_some_and(|left| left >= PATIENCE) {
+                self.breaker.record(false, Instant::now());
+            }
+            return Err(self.late());
         };
         let answer = answer.map_err(|error| {
             tracing::debug!(peer = &*self.name, error = %chain(&error), "call failed");
@@ -175,12 +195,18 @@ impl Inner {
         self.breaker.record(!away(&answer), Instant::now());
         answer
     }
+
+    fn late(&self) -> Status {
+        Status::deadline_exceeded(format!("{} did not answer in time", self.name))
+    }
 }
 
-/// Whether the peer is away, as opposed to having answered something.
+/// Whether the peer is away, as opposed to having answered something. UNAVAILABLE with a reason is an answer: the peer
+/// lives, and what it lacks is its own (a storage, a configuration). Without one it comes from a proxy in between.
 fn away(answer: &Result<Response<Body>, Status>) -> bool {
     match answer {
-        Ok(response) => Status::from_header_map(response.headers()).is_some_and(|s| s.code() == Code::Unavailable),
+        Ok(response) => Status::from_header_map(response.headers())
+            .is_some_and(|s| s.code() == Code::Unavailable && Details::of(&s).reason.is_empty()),
         Err(status) => status.code() == Code::Unavailable,
     }
 }
@@ -206,7 +232,12 @@ struct Repeatable {
 impl Repeatable {
     async fn read(request: Request<Body>) -> Result<Self, Status> {
         let (parts, body) = request.into_parts();
-        let body = body.collect().await?.to_bytes();
+        // It may be an outsider's that the edge passes on, and then end late or never.
+        let body = Limited::new(body, LARGEST).collect().await.map_err(|error| match error.downcast::<Status>() {
+            Ok(status) => *status,
+            Err(_) => Status::resource_exhausted("the request is too large"),
+        })?;
+        let body = body.to_bytes();
         Ok(Self { uri: parts.uri, headers: parts.headers, extensions: parts.extensions, body })
     }
 

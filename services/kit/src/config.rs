@@ -30,7 +30,7 @@ pub struct Mesh {
     pub tls_ca: Option<PathBuf>,
 
     /// PEM of this service's certificate.
-    #[arg(long, env = "TLS_CERT")]
+    #[arg(long, env = "TLS_CERT", requires = "tls_ca")]
     pub tls_cert: Option<PathBuf>,
 
     /// PEM of this service's key.
@@ -40,6 +40,10 @@ pub struct Mesh {
     /// Believe Linkerd's l5d-client-id header. Only where the proxy is the only way in.
     #[arg(long, env = "TRUST_LINKERD")]
     pub trust_linkerd: bool,
+
+    /// The Kubernetes namespace whose service accounts are our services, with TRUST_LINKERD.
+    #[arg(long, env = "POD_NAMESPACE", default_value = "plaza")]
+    pub namespace: String,
 
     /// Address of /livez, /readyz and /metrics.
     #[arg(long, env = "ADMIN_LISTEN", default_value = "0.0.0.0:9090")]
@@ -119,7 +123,9 @@ pub fn parse<C: Parser>() -> C {
 }
 
 /// Parses given arguments, the environment and `*_FILE`s.
-pub fn try_parse_from<C: Parser>(args: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<C, clap::Error> {
+pub fn try_parse_from<C: Parser>(
+    args: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+) -> Result<C, clap::Error> {
     let mut command = C::command();
     let named: Vec<_> =
         command.get_arguments().filter_map(|arg| Some((arg.get_id().clone(), arg.get_env()?.to_owned()))).collect();

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http::HeaderMap;
 use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderName};
 use uuid::Uuid;
 
 pub const REQUEST_ID: &str = "x-request-id";
@@ -54,7 +54,8 @@ impl Default for Context {
 }
 
 impl Context {
-    /// Reads the metadata of a call. The client's address and device are believed only from a `trusted` peer, the edge.
+    /// Reads the metadata of a call. The client's address and device are believed only from a `trusted` caller: the
+    /// edge, which saw the client, or another service, which was told by the edge.
     pub fn from_metadata(headers: &HeaderMap, trusted: bool) -> Self {
         let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).map(Arc::<str>::from);
         let told = |name: &str| if trusted { text(name) } else { None };
@@ -65,26 +66,40 @@ impl Context {
             client_ip: told(CLIENT_IP),
             device: told(CLIENT_DEVICE),
             authorization: text(AUTHORIZATION.as_str()),
-            deadline: headers.get(TIMEOUT).and_then(|v| v.to_str().ok()).and_then(parse_timeout).map(|t| Instant::now() + t),
+            deadline: headers
+                .get(TIMEOUT)
+                .and_then(|v| v.to_str().ok())
+                .and_then(parse_timeout)
+                .map(|t| Instant::now() + t),
             traceparent: text(TRACEPARENT),
         }
     }
 
-    /// Writes the metadata of a call to a peer; of the deadline, what is left of it.
+    /// Writes the metadata of a call to a peer, all but the deadline, which the client counts down.
     pub fn write(&self, headers: &mut HeaderMap) {
-        let mut put = |name: &'static str, value: &Option<Arc<str>>| {
-            if let Some(value) = value.as_deref().and_then(|v| v.parse().ok()) {
+        // Believed from us, so never taken from an outsider's request that we pass on.
+        headers.remove(CLIENT_IP);
+        headers.remove(CLIENT_DEVICE);
+        let mut put = |name: HeaderName, value: &str| {
+            if let Ok(value) = value.parse() {
                 headers.insert(name, value);
             }
         };
-        put(REQUEST_ID, &Some(self.request_id.clone()));
+        put(HeaderName::from_static(REQUEST_ID), &self.request_id);
         if self.correlation_id != self.request_id {
-            put(CORRELATION_ID, &Some(self.correlation_id.clone()));
+            put(HeaderName::from_static(CORRELATION_ID), &self.correlation_id);
         }
-        put(CLIENT_IP, &self.client_ip);
-        put(CLIENT_DEVICE, &self.device);
-        put("authorization", &self.authorization);
-        put(TRACEPARENT, &self.traceparent);
+        let optional = [
+            (CLIENT_IP, &self.client_ip),
+            (CLIENT_DEVICE, &self.device),
+            (AUTHORIZATION.as_str(), &self.authorization),
+            (TRACEPARENT, &self.traceparent),
+        ];
+        for (name, value) in optional {
+            if let Some(value) = value {
+                put(HeaderName::from_static(name), value);
+            }
+        }
     }
 
     /// What is left until the deadline; `None` without one.
@@ -101,6 +116,16 @@ pub fn current() -> Context {
 /// Runs a future inside a context.
 pub async fn scope<F: Future>(context: Context, future: F) -> F::Output {
     CURRENT.scope(context, future).await
+}
+
+/// For `grpc-timeout`: at most eight digits and a unit, the finest that fits.
+pub(crate) fn write_timeout(left: Duration) -> String {
+    const MOST: u128 = 99_999_999;
+    match (left.as_micros(), left.as_millis()) {
+        (micros, _) if micros <= MOST => format!("{micros}u"),
+        (_, millis) if millis <= MOST => format!("{millis}m"),
+        _ => format!("{}S", left.as_secs().min(MOST as u64)),
+    }
 }
 
 /// `grpc-timeout`: at most eight digits and a unit.
@@ -131,6 +156,9 @@ mod tests {
         assert_eq!(parse_timeout("2S"), Some(Duration::from_secs(2)));
         for wrong in ["", "S", "5", "-1S", "123456789S", "5 S", "5é"] {
             assert_eq!(parse_timeout(wrong), None, "{wrong}");
+        }
+        for (left, text) in [(0, "0u"), (99, "99000000u"), (3600, "3600000m"), (200_000_000, "99999999S")] {
+            assert_eq!(write_timeout(Duration::from_secs(left)), text);
         }
     }
 

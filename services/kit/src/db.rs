@@ -20,7 +20,14 @@ pub async fn connect(url: &str, size: u32, name: &str) -> anyhow::Result<PgPool>
         .acquire_timeout(Duration::from_secs(3))
         // A dead connection shows at its first statement; asking before each use would cost a round trip.
         .test_before_acquire(false)
-        .connect_with(options.application_name(name).options([("statement_timeout", "20s")]))
+        .connect_with(options.application_name(name).options([
+            ("statement_timeout", "20s"),
+            // The relay's and the inbox's leaders are sessions that hold a lock: one whose machine vanished without a
+            // word must not hold it for the two hours that TCP would wait.
+            ("tcp_keepalives_idle", "10"),
+            ("tcp_keepalives_interval", "5"),
+            ("tcp_keepalives_count", "3"),
+        ]))
         .await
         .context("connecting to PostgreSQL")
 }
@@ -28,10 +35,16 @@ pub async fn connect(url: &str, size: u32, name: &str) -> anyhow::Result<PgPool>
 /// Brings the database to the newest version. sqlx holds an advisory lock meanwhile, so any number of replicas may
 /// start at once.
 pub async fn migrate(pool: &PgPool, service: &Migrator) -> anyhow::Result<()> {
+    // A connection of its own, since building an index, or waiting for another replica that does, may take long. A pool
+    // of one rather than a connection: only with a pool is the future `Send` for whoever spawns a service.
+    let patient = PgConnectOptions::clone(&pool.connect_options()).options([("statement_timeout", "0")]);
+    let one = PgPoolOptions::new().max_connections(1).connect_with(patient).await?;
     let mut kit = Migrator { migrations: KIT.migrations.clone(), ..Migrator::DEFAULT };
     kit.dangerous_set_table_name("_kit_migrations");
-    kit.run(pool).await.context("migrating kit's tables")?;
-    service.run(pool).await.context("migrating the service's tables")
+    kit.run(&one).await.context("migrating kit's tables")?;
+    service.run(&one).await.context("migrating the service's tables")?;
+    one.close().await;
+    Ok(())
 }
 
 /// From the name of a violated constraint to the error the client should see.

@@ -19,7 +19,13 @@ pub struct Error(Box<Inner>);
 
 #[derive(Debug)]
 enum Inner {
-    Ours { code: Code, reason: &'static str, message: Text, field: Option<(Text, &'static str)>, retry: Option<Duration> },
+    Ours {
+        code: Code,
+        reason: &'static str,
+        message: Text,
+        field: Option<(Text, &'static str)>,
+        retry: Option<Duration>,
+    },
     /// Our own fault; the cause stays here.
     Internal(anyhow::Error),
     /// What a peer answered, passed on as it came.
@@ -139,12 +145,18 @@ impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
         match &error {
             sqlx::Error::PoolTimedOut => unavailable("DATABASE_BUSY", "no free database connection"),
-            sqlx::Error::Io(_) | sqlx::Error::PoolClosed => unavailable("DATABASE_AWAY", "the database does not answer"),
+            sqlx::Error::Io(_) | sqlx::Error::PoolClosed => {
+                unavailable("DATABASE_AWAY", "the database does not answer")
+            }
             sqlx::Error::Database(refusal) => match refusal.code().as_deref() {
                 // Serialisation failure and deadlock: the other transaction won.
                 Some("40001" | "40P01") => aborted("CONFLICT", "another change came in between"),
-                // Shutting down, crashed, or still starting.
-                Some("57P01" | "57P02" | "57P03") => unavailable("DATABASE_AWAY", "the database does not answer"),
+                // A NUL character: fine in a protobuf string, not in PostgreSQL's text or JSON.
+                Some("22021" | "22P05") => invalid("", "text may not contain NUL characters"),
+                // Shutting down, crashed, still starting, or full.
+                Some("57P01" | "57P02" | "57P03" | "53300") => {
+                    unavailable("DATABASE_AWAY", "the database does not answer")
+                }
                 _ => internal(error),
             },
             _ => internal(error),

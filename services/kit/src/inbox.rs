@@ -2,9 +2,11 @@
 //! replica reads at a time, which keeps each key's order; an event that keeps failing is parked, counted, and shown by
 //! `plaza events`.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use proto::Event;
 use serde_json::Value;
 use sqlx::{PgConnection, PgPool};
@@ -14,7 +16,7 @@ use uuid::Uuid;
 use crate::Stop;
 use crate::broker::{Broker, Message};
 use crate::context::{self, Context};
-use crate::error::{Error, Result, internal};
+use crate::error::{Error, Result, internal, unavailable};
 
 const ATTEMPTS: u32 = 6;
 
@@ -68,7 +70,7 @@ impl Received {
 }
 
 /// Consumes until the stop.
-pub(crate) async fn run(service: &'static str, broker: Broker, db: PgPool, consumer: Arc<dyn Consumer>, stop: Stop) {
+pub async fn run(service: &'static str, broker: Broker, db: PgPool, consumer: Arc<dyn Consumer>, stop: Stop) {
     while !stop.is_cancelled() {
         tokio::select! {
             ended = lead(service, &broker, &db, &*consumer, &stop) => {
@@ -99,8 +101,11 @@ async fn lead(
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
     let mut events = broker.subscribe(service, consumer.topics()).await?;
+    let lag = metrics::gauge!("events_lag_seconds", "service" => service);
     while !stop.is_cancelled() {
-        for delivery in events.next().await? {
+        let some = events.next().await?;
+        lag.set(some.first().map_or(0.0, |delivery| delivery.age().as_secs_f64()));
+        for delivery in some {
             settle(service, db, consumer, &delivery.message).await?;
             events.settle(&delivery).await?;
         }
@@ -110,21 +115,24 @@ async fn lead(
     Ok(())
 }
 
-/// Applies one event, or parks it; an error only while the database is away.
+/// Applies one event, or parks it; an error only while the database, or a peer that the consumer needs, is away.
 async fn settle(service: &str, db: &PgPool, consumer: &dyn Consumer, message: &Message) -> Result<()> {
+    let event = match Received::read(message) {
+        Ok(event) => event,
+        // It will not read better the next time.
+        Err(error) => return park(service, db, message, &error, 1).await,
+    };
     let mut attempt = 1;
     loop {
-        let outcome = match Received::read(message) {
-            Ok(event) => apply(service, db, consumer, &event).await,
-            Err(error) => Err(error),
-        };
+        // A consumer that panics fails like one that returns an error, and does not take us along.
+        let outcome = AssertUnwindSafe(apply(service, db, consumer, &event)).catch_unwind().await;
+        let outcome = outcome.unwrap_or_else(|_| Err(internal(anyhow::anyhow!("the consumer panicked"))));
         let Err(error) = outcome else { return Ok(()) };
         if error.code() == Code::Unavailable {
             return Err(error);
         }
         if attempt == ATTEMPTS {
-            tracing::error!(service, event.id = %message.id, event.kind = message.kind, %error, "event parked");
-            return park(service, db, message, &error).await;
+            return park(service, db, message, &error, attempt).await;
         }
         tokio::time::sleep(Duration::from_millis(25 << attempt)).await;
         attempt += 1;
@@ -133,7 +141,8 @@ async fn settle(service: &str, db: &PgPool, consumer: &dyn Consumer, message: &M
 
 /// Applies one event once: the effect and the note that it happened are one transaction.
 pub async fn apply(service: &str, db: &PgPool, consumer: &dyn Consumer, event: &Received) -> Result<()> {
-    let mut tx = db.begin().await?;
+    // Whatever keeps us from beginning is the database's fault, not the event's.
+    let mut tx = db.begin().await.map_err(|_| unavailable("DATABASE_AWAY", "the database does not answer"))?;
     let noted = sqlx::query("insert into inbox (consumer, event_id) values ($1, $2) on conflict do nothing")
         .bind(service)
         .bind(event.id)
@@ -148,12 +157,17 @@ pub async fn apply(service: &str, db: &PgPool, consumer: &dyn Consumer, event: &
     }
     context::scope(context, consumer.consume(&mut tx, event)).await?;
     tx.commit().await?;
-    metrics::counter!("events_consumed_total", "service" => service.to_owned(), "type" => event.kind.clone()).increment(1);
+    metrics::counter!("events_consumed_total", "service" => service.to_owned(), "type" => event.kind.clone())
+        .increment(1);
     Ok(())
 }
 
-async fn park(service: &str, db: &PgPool, message: &Message, error: &Error) -> Result<()> {
-    let body: Value = serde_json::from_str(&message.body).unwrap_or_else(|_| Value::String(message.body.clone()));
+async fn park(service: &str, db: &PgPool, message: &Message, error: &Error, attempts: u32) -> Result<()> {
+    tracing::error!(service, event.id = %message.id, event.kind = message.kind, %error, "event parked");
+    // PostgreSQL takes no NUL, not even escaped, and what cannot be parked would stop everything behind it.
+    let clean = |text: &str| text.replace('\0', "\u{fffd}");
+    let body = clean(&message.body).replace("\\u0000", "\\ufffd");
+    let body: Value = serde_json::from_str(&body).unwrap_or(Value::String(body));
     sqlx::query(
         "insert into parked_events (consumer, event_id, topic, type, key, body, error, attempts)
          values ($1, $2, $3, $4, $5, $6, $7, $8)
@@ -162,11 +176,11 @@ async fn park(service: &str, db: &PgPool, message: &Message, error: &Error) -> R
     .bind(service)
     .bind(message.id)
     .bind(&message.topic)
-    .bind(&message.kind)
-    .bind(&message.key)
+    .bind(clean(&message.kind))
+    .bind(clean(&message.key))
     .bind(body)
-    .bind(error.to_string())
-    .bind(ATTEMPTS as i32)
+    .bind(clean(&error.to_string()))
+    .bind(attempts as i32)
     .execute(db)
     .await?;
     metrics::counter!("events_parked_total", "service" => service.to_owned()).increment(1);

@@ -56,13 +56,11 @@ fn envelope<E: Event>(id: Uuid, event: &E) -> Result<Value> {
 }
 
 /// Publishes what is in the outbox until the stop. Any number of replicas may run it: one works, the others stand by.
-pub(crate) async fn relay(service: &'static str, broker: Broker, db: PgPool, stop: Stop) {
+pub async fn relay(service: &'static str, broker: Broker, db: PgPool, stop: Stop) {
     loop {
-        tokio::select! {
-            ended = lead(service, &broker, &db, &stop) => match ended {
-                Ok(()) => return,
-                Err(error) => tracing::warn!(service, error = format!("{error:#}"), "the outbox relay starts anew"),
-            },
+        match lead(service, &broker, &db, &stop).await {
+            Ok(()) => return,
+            Err(error) => tracing::warn!(service, error = format!("{error:#}"), "the outbox relay starts anew"),
         }
         tokio::select! {
             () = tokio::time::sleep(Duration::from_secs(1)) => {}
@@ -82,10 +80,12 @@ async fn lead(service: &'static str, broker: &Broker, db: &PgPool, stop: &Stop) 
     }
     let mut wake = PgListener::connect_with(db).await?;
     wake.listen("outbox").await?;
+    // Also while the broker is away, which is when it counts.
+    measure(service, &mut leader).await?;
     let mut publisher = broker.publisher().await?;
     let mut turns = 0u32;
     loop {
-        while flush(service, &mut leader, &mut publisher).await? == BATCH as usize {}
+        while flush(service, &mut leader, &mut publisher).await? == BATCH as usize && !stop.is_cancelled() {}
         if stop.is_cancelled() {
             leader.close().await?;
             return Ok(());
@@ -131,6 +131,17 @@ pub async fn flush(
     sqlx::query("update outbox set published_at = now() where position = any($1)").bind(&positions).execute(db).await?;
     metrics::counter!("outbox_published_total", "service" => service.to_owned()).increment(positions.len() as u64);
     Ok(positions.len())
+}
+
+async fn measure(service: &str, db: &mut PgConnection) -> anyhow::Result<()> {
+    let lag: Option<f64> = sqlx::query_scalar(
+        "select extract(epoch from now() - created_at)::float8
+         from outbox where published_at is null order by position limit 1",
+    )
+    .fetch_optional(db)
+    .await?;
+    metrics::gauge!("outbox_lag_seconds", "service" => service.to_owned()).set(lag.unwrap_or_default());
+    Ok(())
 }
 
 async fn forget(db: &mut PgConnection) -> anyhow::Result<()> {

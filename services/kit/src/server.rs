@@ -53,11 +53,16 @@ impl Routes {
 pub(crate) struct Layers(Arc<Shared>);
 
 struct Shared {
-    methods: Methods,
+    rpcs: HashMap<String, Rpc>,
     verifier: Arc<Verifier>,
-    trust_linkerd: bool,
-    places: Arc<Semaphore>,
-    meters: HashMap<String, Meter>,
+    /// The namespace whose service accounts Linkerd proves, if it does.
+    linkerd: Option<String>,
+    places: Semaphore,
+}
+
+struct Rpc {
+    method: Method,
+    meter: Meter,
 }
 
 struct Meter {
@@ -67,10 +72,19 @@ struct Meter {
 }
 
 impl Layers {
-    pub(crate) fn new(service: &str, methods: Methods, verifier: Arc<Verifier>, trust_linkerd: bool, most: usize) -> Self {
-        let meters = methods.keys().map(|path| (path.clone(), Meter::new(service, path))).collect();
-        let places = Arc::new(Semaphore::new(most));
-        Self(Arc::new(Shared { methods, verifier, trust_linkerd, places, meters }))
+    pub(crate) fn new(
+        service: &str,
+        methods: Methods,
+        verifier: Arc<Verifier>,
+        linkerd: Option<String>,
+        most: usize,
+    ) -> Self {
+        let rpc = |(path, method): (String, Method)| {
+            let meter = Meter::new(service, &path);
+            (path, Rpc { method, meter })
+        };
+        let rpcs = methods.into_iter().map(rpc).collect();
+        Self(Arc::new(Shared { rpcs, verifier, linkerd, places: Semaphore::new(most) }))
     }
 }
 
@@ -81,7 +95,16 @@ impl Meter {
             let [service, method] = labels.clone();
             metrics::counter!("grpc_requests_total", &[service, method, ("code", format!("{:?}", Code::from(code)))])
         };
-        Self { took: metrics::histogram!("grpc_request_duration_seconds", &labels), answers: (0..17).map(answer).collect() }
+        Self {
+            took: metrics::histogram!("grpc_request_duration_seconds", &labels),
+            answers: (0..17).map(answer).collect(),
+        }
+    }
+
+    fn measure(&self, took: Duration, headers: Option<&HeaderMap>) {
+        let code = headers.and_then(Status::from_header_map).map_or(Code::Ok, |status| status.code());
+        self.took.record(took.as_secs_f64());
+        self.answers[code as usize].increment(1);
     }
 }
 
@@ -129,23 +152,22 @@ impl Shared {
         S: Service<Request<Body>, Response = Response<Body>>,
     {
         let started = Instant::now();
-        let path = request.uri().path().to_owned();
         // Health and reflection have no contract of ours, and unknown paths answer UNIMPLEMENTED by themselves.
-        let Some(method) = self.methods.get(&path) else { return inner.call(request).await };
+        let Some(Rpc { method, meter }) = self.rpcs.get(request.uri().path()) else { return inner.call(request).await };
 
-        // 1. Whose connection is it? The client's address is believed only from the edge.
+        // 1. Whose connection is it? The client's address is believed from the edge and whom the edge told.
         let peer = self.peer(&request);
-        let from_edge = peer.as_ref().is_some_and(|peer| &*peer.0 == "edge-gateway");
-        let mut context = Context::from_metadata(request.headers(), from_edge);
+        let mut context = Context::from_metadata(request.headers(), peer.is_some());
         if let Some(peer) = &peer {
             request.extensions_mut().insert(peer.clone());
         }
 
         // 2. A span under the caller's trace, so that one request is one trace across services.
-        let span = tracing::info_span!("rpc", rpc.method = %path, request.id = %context.request_id);
+        let span = tracing::info_span!("rpc", rpc.method = method.path, request.id = %context.request_id);
         telemetry::continue_trace(&span, &mut context);
 
-        let deadline = context.deadline;
+        // A little early, so that the answer says why; tonic counts the same deadline and answers CANCELLED.
+        let deadline = context.deadline.and_then(|at| at.checked_sub(Duration::from_millis(2)));
         let work = context::scope(context, async {
             // 3. Room? Refusing at once is kinder than a queue whose answers come too late.
             let Ok(_place) = self.places.try_acquire() else { return Ok(overloaded()) };
@@ -167,7 +189,7 @@ impl Shared {
                 Err(_) => Ok(Status::deadline_exceeded("the deadline has passed").into_http()),
             },
         };
-        self.measure(&path, started.elapsed(), answer.as_ref().ok().map(Response::headers));
+        meter.measure(started.elapsed(), answer.as_ref().ok().map(Response::headers));
         answer
     }
 
@@ -180,20 +202,17 @@ impl Shared {
 
     fn peer(&self, request: &Request<Body>) -> Option<Peer> {
         let proven = request.extensions().get::<ConnInfo>().and_then(|info| info.peer.clone());
-        if proven.is_some() || !self.trust_linkerd {
-            return proven;
-        }
-        // `edge-gateway.plaza.serviceaccount.identity.linkerd.cluster.local`
-        let id = request.headers().get("l5d-client-id")?.to_str().ok()?;
-        Some(Peer(id.split('.').next()?.into()))
+        let (None, Some(namespace)) = (&proven, &self.linkerd) else { return proven };
+        linkerd_peer(request.headers().get("l5d-client-id")?.to_str().ok()?, namespace)
     }
+}
 
-    fn measure(&self, path: &str, took: Duration, headers: Option<&HeaderMap>) {
-        let Some(meter) = self.meters.get(path) else { return };
-        let code = headers.and_then(Status::from_header_map).map_or(Code::Ok, |status| status.code());
-        meter.took.record(took.as_secs_f64());
-        meter.answers[code as usize].increment(1);
-    }
+/// `edge-gateway.plaza.serviceaccount.identity.linkerd.cluster.local` is our edge only if `plaza` is our namespace:
+/// anybody may call a service account so in another one.
+fn linkerd_peer(id: &str, namespace: &str) -> Option<Peer> {
+    let (name, rest) = id.split_once('.')?;
+    let rest = rest.strip_prefix(namespace)?;
+    rest.starts_with(".serviceaccount.identity.").then(|| Peer(name.into()))
 }
 
 fn overloaded() -> Response<Body> {
@@ -202,4 +221,19 @@ fn overloaded() -> Response<Body> {
 
 fn message(panic: &(dyn std::any::Any + Send)) -> &str {
     panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn linkerd_names_a_peer_only_in_our_own_namespace() {
+        let id =
+            |name: &str, namespace: &str| format!("{name}.{namespace}.serviceaccount.identity.linkerd.cluster.local");
+        assert_eq!(linkerd_peer(&id("auth", "plaza"), "plaza"), Some(Peer("auth".into())));
+        for other in [id("auth", "evil"), id("auth", "plaza-2"), id("auth.plaza", "evil"), "auth".into(), "".into()] {
+            assert_eq!(linkerd_peer(&other, "plaza"), None, "{other}");
+        }
+    }
 }

@@ -1,12 +1,14 @@
 //! The life of a process: start, serve, drain, leave.
 
 use std::ops::Deref;
+use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::Parser;
+use futures_util::FutureExt;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use sqlx::PgPool;
 use sqlx::migrate::Migrator;
@@ -48,6 +50,8 @@ where
         run(config, stop).await
     });
     telemetry::shutdown();
+    // Blocking work that nobody waits for any more must not keep the process.
+    runtime.shutdown_timeout(Duration::from_secs(1));
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -86,6 +90,10 @@ pub struct Mesh {
     dial: Arc<dyn Fn(&str) -> Dial + Send + Sync>,
     tls: Option<Tls>,
     tasks: TaskTracker,
+    /// When the drain began.
+    stopped: OnceLock<Instant>,
+    /// Cancelled when all is over.
+    left: Stop,
 }
 
 impl Mesh {
@@ -93,11 +101,16 @@ impl Mesh {
     pub async fn join(name: &'static str, config: &config::Mesh, stop: Stop) -> anyhow::Result<Self> {
         let tls = match (&config.tls_ca, &config.tls_cert, &config.tls_key) {
             (Some(ca), Some(cert), Some(key)) => Some(Tls::load(ca, cert, key)?),
-            _ => None,
+            (None, None, None) => None,
+            _ => bail!("TLS_CA, TLS_CERT and TLS_KEY belong together; without all three nothing would be encrypted"),
         };
         let dial = {
             let (config, tls) = (config.clone(), tls.clone());
-            move |name: &str| Dial::Tcp { authority: config.authority(name).into(), name: name.into(), tls: tls.clone() }
+            move |name: &str| Dial::Tcp {
+                authority: config.authority(name).into(),
+                name: name.into(),
+                tls: tls.clone(),
+            }
         };
         Self::assemble(name, config, tls, Arc::new(dial), Clock::system(), stop).await
     }
@@ -138,6 +151,10 @@ impl Mesh {
         let keys = KeyCache::new(auth.clone().map_or(KeySource::Local, KeySource::Auth));
         let revocations = Arc::new(Revocations::new(clock.clone()));
         let verifier = Arc::new(Verifier::new(Arc::new(keys), revocations.clone(), clock.clone()));
+        if let Some(client) = &client {
+            // So that a session that ended before we started is refused from the first request on.
+            revocations.catch_up(client).await;
+        }
         let tasks = TaskTracker::new();
         tasks.spawn(follow(revocations, client, auth, stop.clone()));
         Ok(Self {
@@ -152,6 +169,8 @@ impl Mesh {
             dial,
             tls,
             tasks,
+            stopped: OnceLock::new(),
+            left: Stop::new(),
         })
     }
 
@@ -178,8 +197,11 @@ impl Mesh {
                     _ = tick.tick() => {}
                     () = stop.cancelled() => return,
                 }
-                if let Err(error) = work().await {
-                    tracing::warn!(%error, task = what, "background task failed");
+                // A panic, too, must not be the last turn.
+                match AssertUnwindSafe(async { work().await }).catch_unwind().await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => tracing::warn!(%error, task = what, "background task failed"),
+                    Err(_) => tracing::error!(task = what, "background task panicked"),
                 }
             }
         });
@@ -194,23 +216,25 @@ impl Mesh {
     pub async fn serve_admin(&self, db: Option<PgPool>) -> anyhow::Result<()> {
         let address = self.config.admin_listen;
         let listener = TcpListener::bind(address).await.with_context(|| format!("the admin port {address}"))?;
-        let (name, ready, stop) = (self.name, self.ready.clone(), self.stop.clone());
+        // Until we have left, not only until the stop: the drain is worth watching.
+        let (name, ready, left) = (self.name, self.ready.clone(), self.left.clone());
         tracing::info!(service = name, address = %listener.local_addr()?, "admin port");
-        self.tasks.spawn(async move {
-            if let Err(error) = admin::serve(listener, ready, db, stop).await {
+        tokio::spawn(async move {
+            if let Err(error) = admin::serve(name, listener, ready, db, left).await {
                 tracing::error!(service = name, %error, "the admin port failed");
             }
         });
         Ok(())
     }
 
-    /// Waits for the background tasks to end, but no longer than the grace period.
+    /// Waits for the background tasks to end. They have the same grace period as the requests, and a last second.
     pub async fn leave(&self) {
         self.tasks.close();
-        let grace = Duration::from_secs(self.config.grace_seconds);
-        if tokio::time::timeout(grace, self.tasks.wait()).await.is_err() {
+        let until = *self.stopped.get_or_init(Instant::now) + Duration::from_secs(self.config.grace_seconds + 1);
+        if tokio::time::timeout_at(until.into(), self.tasks.wait()).await.is_err() {
             tracing::warn!(service = self.name, "background tasks did not end in time");
         }
+        self.left.cancel();
     }
 }
 
@@ -243,7 +267,8 @@ impl Service {
         Ok(Self { mesh, db, config: config.clone() })
     }
 
-    /// Applies events to this service until the stop, one at a time in the order of each key.
+    /// Applies events to this service until the stop, one at a time in the order of each key. Once per service: the
+    /// service's name is what the broker and the inbox know the consumer by.
     pub fn consume(&self, consumer: impl Consumer) {
         match self.broker() {
             Ok(Some(broker)) => {
@@ -276,7 +301,8 @@ impl Service {
         let incoming = accept(listener, tls, self.stop.clone());
         self.serve_on(routes, incoming).await?;
         self.leave().await;
-        self.db.close().await;
+        // Waits for every connection in use, and a request that did not end in time may have one.
+        let _ = tokio::time::timeout(Duration::from_secs(1), self.db.close()).await;
         Ok(())
     }
 
@@ -288,8 +314,8 @@ impl Service {
     ) -> anyhow::Result<()> {
         let methods = access::methods(routes.names.iter().copied())?;
         let config = &self.config;
-        let layers =
-            Layers::new(self.name, methods, self.verifier.clone(), config.mesh.trust_linkerd, config.max_requests);
+        let linkerd = config.mesh.trust_linkerd.then(|| config.mesh.namespace.clone());
+        let layers = Layers::new(self.name, methods, self.verifier.clone(), linkerd, config.max_requests);
 
         let (reporter, health) = tonic_health::server::health_reporter();
         for name in &routes.names {
@@ -309,15 +335,6 @@ impl Service {
         }
         self.ready.set(true);
 
-        let (ready, stop, names) = (self.ready.clone(), self.stop.clone(), routes.names);
-        let stopped = async move {
-            stop.cancelled().await;
-            // Balancers look at these; new requests go elsewhere while those in flight end.
-            ready.set(false);
-            for name in names {
-                reporter.set_service_status(name, tonic_health::ServingStatus::NotServing).await;
-            }
-        };
         let server = Server::builder()
             .http2_keepalive_interval(Some(Duration::from_secs(30)))
             .http2_keepalive_timeout(Some(Duration::from_secs(10)))
@@ -326,17 +343,24 @@ impl Service {
             .initial_connection_window_size(4 << 20)
             .layer(layers)
             .add_routes(builder.routes())
-            .serve_with_incoming_shutdown(incoming, stopped);
-        let grace = Duration::from_secs(config.mesh.grace_seconds);
-        let stop = self.stop.clone();
-        let late = async move {
-            stop.cancelled().await;
-            tokio::time::sleep(grace).await;
+            .serve_with_incoming_shutdown(incoming, self.stop.clone().cancelled_owned());
+        let drain = async {
+            self.stop.cancelled().await;
+            self.stopped.get_or_init(Instant::now);
+            // Balancers look at these; new requests go elsewhere while those in flight end.
+            self.ready.set(false);
+            for name in routes.names.into_iter().chain([""]) {
+                reporter.set_service_status(name, tonic_health::ServingStatus::NotServing).await;
+            }
+            tokio::time::sleep(Duration::from_secs(config.mesh.grace_seconds)).await;
         };
         tokio::select! {
+            // First, so that the health is told before the last connection is gone.
+            biased;
+            () = drain => tracing::warn!(service = self.name, "some requests did not end in time"),
             served = server => served.context("the gRPC server")?,
-            () = late => tracing::warn!(service = self.name, "some requests did not end in time"),
         }
+        self.ready.set(false);
         Ok(())
     }
 

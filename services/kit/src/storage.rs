@@ -1,13 +1,14 @@
 //! Object storage by URL: a folder, memory, or anything that speaks S3 (AWS, MinIO, Supabase).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use object_store::ObjectStore;
 use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::prefix::PrefixStore;
+use object_store::{ObjectStore, RetryConfig};
 use url::Url;
 
 /// Opens `file:<folder>`, `memory:`, or `s3://bucket/prefix?endpoint=…&region=…&path_style=true&allow_http=true`.
@@ -39,7 +40,9 @@ fn s3(url: &Url) -> anyhow::Result<Arc<dyn ObjectStore>> {
             other => bail!("s3: has no setting `{other}`"),
         };
     }
-    let store = builder.build()?;
+    // Requests have deadlines; the library's own three minutes of retries would outlive them all.
+    let retry = RetryConfig { max_retries: 2, retry_timeout: Duration::from_secs(10), ..RetryConfig::default() };
+    let store = builder.with_retry(retry).build()?;
     let prefix = url.path().trim_matches('/');
     if prefix.is_empty() { Ok(Arc::new(store)) } else { Ok(Arc::new(PrefixStore::new(store, prefix))) }
 }

@@ -36,9 +36,21 @@ pub fn init(service: &str) -> anyhow::Result<()> {
         _ => std::io::stderr().is_terminal(),
     };
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
-    let (text, json) = if text { (Some(lines.with_target(false)), None) } else { (None, Some(
-        tracing_subscriber::fmt::layer().with_writer(std::io::stderr).json().flatten_event(true).with_current_span(true).with_span_list(false),
-    )) };
+    let (text, json) = if text {
+        (Some(lines.with_target(false)), None)
+    } else {
+        (
+            None,
+            Some(
+                tracing_subscriber::fmt::layer()
+                    .with_writer(std::io::stderr)
+                    .json()
+                    .flatten_event(true)
+                    .with_current_span(true)
+                    .with_span_list(false),
+            ),
+        )
+    };
     let traces = match std::env::var("OTEL_EXPORTER_OTLP_ENDPOINT") {
         Ok(endpoint) if !endpoint.is_empty() => {
             let exporter = opentelemetry_otlp::SpanExporter::builder().with_tonic().with_endpoint(endpoint).build()?;

@@ -39,7 +39,8 @@ impl Tls {
             roots.add(root.context("the CA's certificate")?)?;
         }
         let roots = Arc::new(roots);
-        let chain: Vec<_> = CertificateDer::pem_slice_iter(cert).collect::<Result<_, _>>().context("our certificate")?;
+        let chain: Vec<_> =
+            CertificateDer::pem_slice_iter(cert).collect::<Result<_, _>>().context("our certificate")?;
         let key = PrivateKeyDer::from_pem_slice(key).context("our key")?;
 
         let clients = WebPkiClientVerifier::builder(roots.clone()).build()?;

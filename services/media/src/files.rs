@@ -37,6 +37,9 @@ use crate::serve::FileStream;
 use crate::upload::{Terms, receive};
 use crate::{blobs, events, names};
 
+/// How long the signature lives that a private file comes with.
+const SIGNED_FOR: TimeDelta = TimeDelta::minutes(5);
+
 /// The time in which an address may upload a number of files without signing in.
 pub(crate) const ANONYMOUS_WINDOW: TimeDelta = TimeDelta::hours(1);
 
@@ -48,7 +51,7 @@ impl MediaService for Media {
     ) -> Result<Response<v1::Media>, Status> {
         use upload_media_request::Part;
 
-        let owner = try_caller(&request).map(|caller| caller.id);
+        let caller = try_caller(&request);
         let mut parts = request.into_inner();
         let Some(UploadMediaRequest { part: Some(Part::Header(header)) }) = parts.message().await? else {
             return Err(invalid("header", "must be the first message").into());
@@ -57,8 +60,8 @@ impl MediaService for Media {
             Some(Part::Chunk(chunk)) => Some(chunk),
             _ => None,
         });
-        let file = self.upload(owner, header, chunks).await?;
-        Ok(Response::new(file.into()))
+        let file = self.upload(caller.map(|caller| caller.id), header, chunks).await?;
+        Ok(Response::new(self.shown(file, caller)))
     }
 
     async fn get_media(&self, request: Request<GetMediaRequest>) -> Result<Response<v1::Media>, Status> {
@@ -69,7 +72,7 @@ impl MediaService for Media {
             None => None,
         };
         let file = file.filter(|file| file.visible_to(caller)).ok_or_else(absent)?;
-        Ok(Response::new(file.into()))
+        Ok(Response::new(self.shown(file, caller)))
     }
 
     async fn batch_get_media(
@@ -80,7 +83,8 @@ impl MediaService for Media {
         let BatchGetMediaRequest { ids, numbers } = request.into_inner();
         let ids = ids.iter().map(|id| uuid("ids", id)).collect::<kit::Result<Vec<_>>>()?;
         let files = list_files_named(&self.db, &ids, &numbers).await?;
-        let media = files.into_iter().filter(|file| file.visible_to(caller)).map(Into::into).collect();
+        let visible = files.into_iter().filter(|file| file.visible_to(caller));
+        let media = visible.map(|file| self.shown(file, caller)).collect();
         Ok(Response::new(BatchGetMediaResponse { media }))
     }
 
@@ -102,7 +106,7 @@ impl MediaService for Media {
             _ => String::new(),
         };
         Ok(Response::new(ListMediaResponse {
-            media: files.into_iter().map(Into::into).collect(),
+            media: files.into_iter().map(|file| self.shown(file, Some(caller))).collect(),
             next_page_token,
             total_size: i32::try_from(total).unwrap_or(i32::MAX),
         }))
@@ -124,7 +128,7 @@ impl MediaService for Media {
             _ => None,
         });
         let file = self.update(caller, header, chunks).await?;
-        Ok(Response::new(file.into()))
+        Ok(Response::new(self.shown(file, Some(caller))))
     }
 
     async fn delete_media(
@@ -294,6 +298,14 @@ impl Media {
         Ok(FileRow { owner_id: Some(owner), ..file })
     }
 
+    /// A private file comes with what opens it, for those who may see it: a page can show it without a further call.
+    fn shown(&self, file: FileRow, caller: Option<Caller>) -> v1::Media {
+        let sign = names::private(file.folder()) && file.visible_to(caller);
+        let until = self.clock.now() + SIGNED_FOR;
+        let signature = file.object_key.as_deref().filter(|_| sign).map(|key| self.signer.sign(key, until));
+        v1::Media { signature, ..file.into() }
+    }
+
     async fn check_anonymous_limit(&self, db: &mut PgConnection, uploader: &str) -> kit::Result<()> {
         let now = self.clock.now();
         let (count, oldest) = count_anonymous(db, uploader, now - ANONYMOUS_WINDOW).await?;
@@ -350,6 +362,7 @@ impl From<FileRow> for v1::Media {
             preview_path: file.preview_key.as_deref().map(names::path),
             created_at: Some(timestamp(file.created_at)),
             updated_at: Some(timestamp(file.updated_at)),
+            signature: None,
         }
     }
 }

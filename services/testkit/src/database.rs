@@ -11,7 +11,7 @@ use uuid::Uuid;
 /// Migrated templates of this process by service.
 static TEMPLATES: LazyLock<Mutex<HashMap<String, String>>> = LazyLock::new(Mutex::default);
 
-/// A database of one test. It goes with the server, which lives as long as the test run.
+/// A database of one test. Those of former runs are dropped by later ones.
 pub struct Database {
     pub url: String,
 }
@@ -26,7 +26,8 @@ impl Database {
         let template = match templates.get(name) {
             Some(template) => template.clone(),
             None => {
-                let template = format!("{name}_{}", Uuid::new_v4().simple());
+                sweep(&mut admin, name).await;
+                let template = unique(name);
                 create(&mut admin, &template, "template0").await;
                 let pool = PgPool::connect(&named(&server, &template)).await.expect("the new database answers");
                 kit::db::migrate(&pool, migrator).await.expect("the migrations apply");
@@ -35,9 +36,30 @@ impl Database {
                 template
             }
         };
-        let database = format!("{name}_{}", Uuid::new_v4().simple());
+        let database = unique(name);
         create(&mut admin, &database, &template).await;
         Self { url: named(&server, &database) }
+    }
+}
+
+/// A name that tells when it was made.
+fn unique(name: &str) -> String {
+    format!("{name}_{}", Uuid::now_v7().simple())
+}
+
+/// Drops databases that a run of half an hour ago or more left, some at a time. Errors do not matter: somebody else may
+/// be sweeping too.
+async fn sweep(admin: &mut PgConnection, name: &str) {
+    const OLD: u64 = 30 * 60;
+    let pattern = format!("^{name}_[0-9a-f]{{32}}$");
+    let sql = "select datname::text from pg_database where datname ~ $1 order by datname limit 50";
+    let left: Vec<String> = sqlx::query_scalar(sql).bind(pattern).fetch_all(&mut *admin).await.unwrap_or_default();
+    let now = Uuid::now_v7().get_timestamp().map_or(0, |at| at.to_unix().0);
+    for database in left {
+        let made = Uuid::try_parse(&database[name.len() + 1..]).ok().and_then(|id| id.get_timestamp());
+        if made.is_some_and(|at| at.to_unix().0 + OLD < now) {
+            let _ = admin.execute(AssertSqlSafe(format!("drop database if exists {database} with (force)"))).await;
+        }
     }
 }
 

@@ -52,10 +52,9 @@ impl Harness {
         let network = Network::default();
         let clock = Clock::fixed(Utc.with_ymd_and_hms(2026, 3, 1, 12, 0, 0).single().expect("a date"));
         let db = kit::db::connect(&database.url, config.database_pool, name).await.expect("the database answers");
-        let mesh =
-            kit::service::Mesh::join_with(name, &config.mesh, network.dialler(name), clock.clone(), Stop::new())
-                .await
-                .expect("the mesh is joined");
+        let mesh = kit::service::Mesh::join_with(name, &config.mesh, network.dialler(name), clock.clone(), Stop::new())
+            .await
+            .expect("the mesh is joined");
         let signer = Signer::generate();
         signer.trust(mesh.verifier.keys());
         Self { service: Arc::new(Service { mesh, db, config }), clock, network, signer, name }

@@ -8,9 +8,11 @@ mod harness;
 mod network;
 mod redis;
 mod tokens;
+mod wait;
 
 pub use database::Database;
 pub use harness::Harness;
 pub use network::Network;
 pub use redis::Redis;
 pub use tokens::{Signer, token_claims};
+pub use wait::{eventually, within};

@@ -30,7 +30,10 @@ impl Network {
     /// How `from` reaches others.
     pub fn dialler(&self, from: &str) -> Arc<dyn Fn(&str) -> Dial + Send + Sync> {
         let (network, from) = (self.clone(), PeerName(from.into()));
-        Arc::new(move |to| Dial::Memory { server: network.slot(to, |slot| slot.dial.clone()), peer: Some(from.clone()) })
+        Arc::new(move |to| Dial::Memory {
+            server: network.slot(to, |slot| slot.dial.clone()),
+            peer: Some(from.clone()),
+        })
     }
 
     /// How somebody without a certificate reaches `to`.

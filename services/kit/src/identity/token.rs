@@ -2,6 +2,7 @@
 //! call, so a verified token is remembered by its hash until it ends; its session's revocation is looked up every time.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
 use moka::sync::Cache;
@@ -18,6 +19,8 @@ pub const AUDIENCE: &str = "plaza";
 
 /// How many verified tokens are remembered; about 200 bytes each.
 const REMEMBERED: u64 = 50_000;
+/// How long; so that ended tokens make room.
+const REMEMBERED_FOR: Duration = Duration::from_secs(15 * 60);
 
 /// What an access token says.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -45,13 +48,21 @@ pub struct Claims {
 pub struct Verifier {
     keys: Arc<KeyCache>,
     revocations: Arc<Revocations>,
-    remembered: Cache<[u8; 32], Caller>,
+    remembered: Cache<[u8; 32], Remembered>,
     clock: Clock,
+}
+
+#[derive(Clone, Copy)]
+struct Remembered {
+    caller: Caller,
+    /// As [`KeyCache::withdrawals`] was before the check.
+    withdrawals: u64,
 }
 
 impl Verifier {
     pub fn new(keys: Arc<KeyCache>, revocations: Arc<Revocations>, clock: Clock) -> Self {
-        Self { keys, revocations, remembered: Cache::new(REMEMBERED), clock }
+        let remembered = Cache::builder().max_capacity(REMEMBERED).time_to_live(REMEMBERED_FOR).build();
+        Self { keys, revocations, remembered, clock }
     }
 
     pub fn keys(&self) -> &Arc<KeyCache> {
@@ -65,11 +76,12 @@ impl Verifier {
     /// Whose token this is. Reasons: `BAD_TOKEN`, `SESSION_REVOKED`.
     pub async fn verify(&self, token: &str) -> Result<Caller> {
         let hash = sha256(token.as_bytes());
+        let withdrawals = self.keys.withdrawals();
         let caller = match self.remembered.get(&hash) {
-            Some(caller) => caller,
-            None => {
+            Some(known) if known.withdrawals == withdrawals => known.caller,
+            _ => {
                 let caller = self.check(token).await?;
-                self.remembered.insert(hash, caller);
+                self.remembered.insert(hash, Remembered { caller, withdrawals });
                 caller
             }
         };

@@ -138,6 +138,11 @@ async fn a_private_file_is_for_its_owner_and_administrators() {
             assert_eq!(reason(client.read(path).await), "MEDIA_NOT_FOUND");
         }
     }
+    // It comes with what opens it, so that a page can show it; a public one needs nothing.
+    for path in [file.path(), file.thumbnail_path()] {
+        follow(&world.nobody, &format!("{path}?signature={}", file.signature())).await.expect("signed");
+    }
+    assert_eq!(user.upload("b.png", &png(3, 3)).await.unwrap().signature, None);
     assert_eq!(reason(sign(&other, &file.id, 0).await), "MEDIA_NOT_FOUND");
     assert_eq!(reason(other.delete(&file.id).await), "MEDIA_NOT_FOUND");
     assert_eq!(sign(&world.nobody, &file.id, 0).await.unwrap_err().code(), Code::Unauthenticated);

@@ -1,0 +1,225 @@
+//! The results as Markdown. What people wrote below the marker, about why and what next, stays when the numbers change.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::process::Memory;
+use crate::rounds::{Plan, Series};
+
+const MARKER: &str = "<!-- Written by hand from here on; `make bench` keeps it. -->";
+
+/// How long one service took to be ready.
+pub(crate) struct Start {
+    pub(crate) name: &'static str,
+    pub(crate) ms: f64,
+}
+
+/// Everything that was measured. The series stand in the order in which `run` made them.
+pub(crate) struct Report {
+    pub(crate) machine: Vec<String>,
+    pub(crate) plan: Plan,
+    pub(crate) idle: Duration,
+    pub(crate) memory: Vec<(String, Memory)>,
+    pub(crate) starts: Vec<Start>,
+    pub(crate) reads: Vec<Series>,
+    pub(crate) echoes: Vec<Series>,
+}
+
+struct Goal {
+    what: &'static str,
+    measured: String,
+    met: bool,
+}
+
+impl Report {
+    /// Writes the file; keeps what stands below the marker.
+    pub(crate) fn write(&self, path: &Path) -> anyhow::Result<()> {
+        let former = fs::read_to_string(path).unwrap_or_default();
+        let by_hand = former.split_once(MARKER).map_or("\n", |(_, by_hand)| by_hand);
+        Ok(fs::write(path, format!("{}\n{MARKER}{by_hand}", self.tables()))?)
+    }
+
+    pub(crate) fn tables(&self) -> String {
+        let parts =
+            [self.heading(), self.goals(), self.reads(), self.echoes(), self.memory(), self.starts(), self.method()];
+        parts.join("\n")
+    }
+
+    fn heading(&self) -> String {
+        let machine = self.machine.iter().fold(String::new(), |text, line| text + "* " + line + "\n");
+        let mut text = format!("# Results of `make bench`\n\n{machine}");
+        let others = self.reads.iter().chain(&self.echoes).flat_map(|series| &series.rounds).map(|round| round.others);
+        let others = crate::rounds::median(others.collect());
+        let _ = writeln!(text, "* Used by others during the rounds, median: {:.0} % of the machine", others * 100.0);
+        if others > 0.1 {
+            text += "\n**The machine was busy with other work: times are too high, and only ratios mean something.**\n";
+        }
+        text
+    }
+
+    fn goals(&self) -> String {
+        let [single_a, many_a, one_a, single_c, many_c, one_c, _] = &*self.reads else { return String::new() };
+        let cpu = |a: &Series, b: &Series| a.against(b, |m| m.cpu_us());
+        let ratios = [cpu(many_a, single_a), cpu(many_c, single_c), cpu(one_a, single_a), cpu(one_c, single_c)];
+        let [many_a, many_c, one_a, one_c] = ratios;
+        let echo = self.echoes[3].against(&self.echoes[0], |m| m.cpu_us());
+        let resident = self.separate_rss_kb() as f64 / 1024.0;
+        let slowest = self.starts.iter().max_by(|a, b| a.ms.total_cmp(&b.ms));
+        let slowest = slowest.map_or((f64::NAN, ""), |start| (start.ms, start.name));
+        let goals = [
+            Goal {
+                what: "`users/me` by separate processes ≤ 2.0 × the CPU of one axum process",
+                measured: format!("{many_a:.2} × (Agrovet), {many_c:.2} × (Conectar)"),
+                met: many_a.max(many_c) <= 2.0,
+            },
+            Goal {
+                what: "`users/me` by `plaza up` ≤ 2.0 × the CPU of one axum process",
+                measured: format!("{one_a:.2} × (Agrovet), {one_c:.2} × (Conectar)"),
+                met: one_a.max(one_c) <= 2.0,
+            },
+            Goal {
+                what: "REST → `kit` → gRPC echo ≤ 2.4 × bare tonic's CPU",
+                measured: format!("{echo:.2} ×"),
+                met: echo <= 2.4,
+            },
+            Goal {
+                what: "idle memory of all processes together ≤ 120 MB",
+                measured: format!("{resident:.0} MB"),
+                met: resident <= 120.0,
+            },
+            Goal {
+                what: "each service ready in ≤ 150 ms",
+                measured: format!("{:.0} ms (slowest: {})", slowest.0, slowest.1),
+                met: slowest.0 <= 150.0,
+            },
+        ];
+        let mut text = "## Goals\n\n| goal | measured | |\n| --- | --- | --- |\n".to_owned();
+        for Goal { what, measured, met } in goals {
+            let _ = writeln!(text, "| {what} | {measured} | {} |", if met { "met" } else { "**missed**" });
+        }
+        text
+    }
+
+    fn reads(&self) -> String {
+        let [single_a, .., pgbench] = &*self.reads else { return String::new() };
+        let mut text = "## `GET users/me`\n\n".to_owned();
+        text += &table(&self.reads, |series| {
+            let single = if series.subject.name.ends_with("Conectar") { &self.reads[3] } else { single_a };
+            let own =
+                series.subject.servers.first() != single.subject.servers.first() && !series.subject.servers.is_empty();
+            own.then_some(single)
+        });
+        let with = |series: &Series, single: &Series| series.against(single, |m| m.cpu_us() + m.postgres_us);
+        let _ = writeln!(
+            text,
+            "\nWith PostgreSQL's CPU on both sides the ratios of the separate processes are {:.2} × (Agrovet) and \
+             {:.2} × (Conectar), those of `plaza up` {:.2} × and {:.2} ×. PostgreSQL itself needs {:.0} µs for this \
+             select when pgbench asks (its latency is an average).",
+            with(&self.reads[1], &self.reads[0]),
+            with(&self.reads[4], &self.reads[3]),
+            with(&self.reads[2], &self.reads[0]),
+            with(&self.reads[5], &self.reads[3]),
+            pgbench.median(|m| m.postgres_us),
+        );
+        text += "\nWhere the separate processes spend it, µs per request:\n\n";
+        let names: Vec<_> = self.reads[1].subject.servers.iter().map(|(name, _)| name.as_str()).collect();
+        let _ = writeln!(text, "| | {} |\n| --- |{}", names.join(" | "), " ---: |".repeat(names.len()));
+        for series in [&self.reads[1], &self.reads[4]] {
+            let each: Vec<_> =
+                (0..names.len()).map(|at| format!("{:.1}", series.median(|m| m.servers_us[at]))).collect();
+            let _ = writeln!(text, "| {} | {} |", series.subject.name, each.join(" | "));
+        }
+        text
+    }
+
+    fn echoes(&self) -> String {
+        let tonic = &self.echoes[0];
+        let mut text = "## A tiny RPC\n\n".to_owned();
+        text += &table(&self.echoes, |series| (series.subject.name != tonic.subject.name).then_some(tonic));
+        text
+    }
+
+    fn separate_rss_kb(&self) -> u64 {
+        self.memory.iter().filter(|(name, _)| name != "plaza").map(|(_, memory)| memory.rss_kb).sum()
+    }
+
+    fn memory(&self) -> String {
+        let mut text = format!("## Memory, {} s after the start and without requests\n\n", self.idle.as_secs());
+        text += "| process | RSS, MB | PSS, MB |\n| --- | ---: | ---: |\n";
+        let mb = |kb: u64| kb as f64 / 1024.0;
+        for (name, memory) in &self.memory {
+            let _ = writeln!(text, "| {} | {:.1} | {:.1} |", label(name), mb(memory.rss_kb), mb(memory.pss_kb));
+        }
+        let pss = self.memory.iter().filter(|(name, _)| name != "plaza").map(|(_, memory)| memory.pss_kb).sum();
+        let _ = writeln!(
+            text,
+            "| **the separate ones together** | **{:.1}** | **{:.1}** |",
+            mb(self.separate_rss_kb()),
+            mb(pss)
+        );
+        text
+    }
+
+    fn starts(&self) -> String {
+        let mut text = "## From start to ready\n\n| service | ms |\n| --- | ---: |\n".to_owned();
+        for Start { name, ms } in &self.starts {
+            let _ = writeln!(text, "| {name} | {ms:.0} |");
+        }
+        text
+    }
+
+    fn method(&self) -> String {
+        let Plan { rounds, seconds, connections } = self.plan;
+        format!(
+            "## Method\n\n\
+             Release build, one run, everything on this machine over 127.0.0.1. {rounds} rounds; in each round every \
+             line of a table is measured once for {seconds} s, in an order that turns round, and a ratio is the median \
+             of the ratios within each round. All other figures are medians over the rounds.\n\n\
+             * Load comes from a process of its own with {connections} connections, each with one request at a time, \
+             after a warm-up of 0.3 s. Its CPU is not counted.\n\
+             * CPU is user and system time of the server processes by /proc, divided by the requests answered; that of \
+             PostgreSQL stands beside it. In brackets: the lowest and highest round.\n\
+             * *separate processes* are auth, users, media and edge-gateway, each a binary of its own, with mutual TLS \
+             between them, logs and metrics on. *plaza up* is the same in one process. Both without rate limits.\n\
+             * *one axum process* checks the token with the same code and the same memory of verified tokens, sends \
+             the same query and answers the same JSON (compared before the rounds); it has no request ids, metrics, \
+             logs, CORS, deadlines, revocations or gRPC.\n\
+             * *tonic* answers the same messages without any layer. *REST → kit → kit's server* are two processes \
+             without TLS, like tonic; *with mutual TLS* is as outside of Linkerd.\n\
+             * Ready: from the start of one more process to 200 at /readyz, with migrated databases.\n"
+        )
+    }
+}
+
+fn label(name: &str) -> &str {
+    if name == "plaza" { "plaza up (all in one)" } else { name }
+}
+
+/// Rates, times and CPU; and how much more CPU than what `yardstick` names.
+fn table<'a>(all: &'a [Series], yardstick: impl Fn(&'a Series) -> Option<&'a Series>) -> String {
+    let mut text = "| | requests/s | p50 ms | p99 ms | CPU µs/request | × | PostgreSQL µs/request |\n\
+                    | --- | ---: | ---: | ---: | ---: | ---: | ---: |\n"
+        .to_owned();
+    for series in all {
+        let ours = !series.subject.servers.is_empty();
+        let cpu: Vec<_> = series.rounds.iter().map(|round| round.cpu_us()).collect();
+        let (low, high) = cpu.iter().fold((f64::MAX, 0.0_f64), |(low, high), us| (low.min(*us), high.max(*us)));
+        let p99 = if ours { format!("{:.2}", series.median(|m| m.p99_ms)) } else { "–".into() };
+        let spent =
+            if ours { format!("{:.1} ({low:.1}–{high:.1})", series.median(|m| m.cpu_us())) } else { "–".into() };
+        let ratio =
+            yardstick(series).map_or(String::new(), |other| format!("{:.2}", series.against(other, |m| m.cpu_us())));
+        let postgres = series.median(|m| m.postgres_us);
+        let postgres = if postgres >= 1.0 { format!("{postgres:.1}") } else { "–".into() };
+        let _ = writeln!(
+            text,
+            "| {} | {:.0} | {:.2} | {p99} | {spent} | {ratio} | {postgres} |",
+            series.subject.name,
+            series.median(|m| m.per_second),
+            series.median(|m| m.p50_ms),
+        );
+    }
+    text
+}

@@ -1,0 +1,20 @@
+//! The contract of the edge: real HTTP in, every service in this process behind mutual TLS, real PostgreSQL and Redis.
+//! One file per area and dialect. Snapshots show status, the headers that matter and the body, with ids, times and
+//! tokens masked; `INSTA_UPDATE=always cargo test -p edge-gateway` renews them, and a person reads the difference.
+
+mod agrovet_auth;
+mod agrovet_common;
+mod agrovet_media;
+mod agrovet_reset;
+mod agrovet_security;
+mod agrovet_users;
+mod answer;
+mod conectar_admin;
+mod conectar_auth;
+mod conectar_gateway;
+mod conectar_users;
+mod files;
+mod people;
+mod story;
+mod sweep;
+mod world;

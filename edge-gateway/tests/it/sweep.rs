@@ -1,0 +1,242 @@
+//! Bad input on every route of both dialects: always a 2xx or a 4xx in the dialect's shape, never a 5xx, never a broken
+//! connection.
+
+use edge_gateway::dialect::Dialect;
+use edge_gateway::{agrovet::Agrovet, conectar::Conectar};
+use reqwest::{Body, Method, RequestBuilder};
+use serde_json::{Value, json};
+
+use crate::world::{PASSWORD, World};
+
+/// What may stand in a path's `{name}` when nobody means well.
+const IDS: &[&str] = &[
+    "0",
+    "-1",
+    "2",
+    "99999999999999999999",
+    "1e3",
+    "abc",
+    "%00",
+    "%FF%FE",
+    "%2e%2e%2f",
+    "%27%3B%20drop%20table%20users%3B--",
+    "%D9%A1%D9%A2",
+    "null",
+    "00000000-0000-0000-0000-000000000000",
+];
+
+const QUERIES: &[&str] = &[
+    "page=0&page_size=-1",
+    "page=99999999999999999999&page_size=99999999999999999999",
+    "page=%00&search=%00&q=%00&cursor=%00",
+    "page=%FF%FE&search=%FF%FE&q=%FF%FE",
+    "search=%25%5F%5C%27%22&q=%25%5F%5C%27%22&email=%25",
+    "page=1&page=2&search=a&search=b",
+    "all=quizas&skip=-1&limit=-1&offset=9223372036854775808",
+    "&&&===&%&%zz",
+    "cursor=AAAA&page_token=AAAA&token=AAAA",
+];
+
+/// A body and the type it claims to be.
+struct Hostile {
+    name: &'static str,
+    kind: &'static str,
+    body: Vec<u8>,
+}
+
+fn hostile() -> Vec<Hostile> {
+    let json = "application/json";
+    let names = [
+        "phone_number",
+        "password",
+        "full_name",
+        "last_name",
+        "role",
+        "bio",
+        "latitude",
+        "longitude",
+        "refresh",
+        "phone",
+        "code",
+        "new_password",
+        "name",
+        "description",
+        "price",
+        "content_type",
+        "object_id",
+        "folder",
+        "email",
+        "nombre",
+        "apellido",
+        "rol",
+        "token",
+        "reason",
+        "refresh_token",
+        "current_password",
+        "image",
+        "profile_picture",
+    ];
+    let with = |value: Value| {
+        let object: serde_json::Map<_, _> = names.iter().map(|name| ((*name).to_owned(), value.clone())).collect();
+        Value::Object(object).to_string().into_bytes()
+    };
+    let deep = |open: &str, close: &str| [open.repeat(10_000), close.repeat(10_000)].concat().into_bytes();
+    let of = |name, kind, body: &[u8]| Hostile { name, kind, body: body.to_vec() };
+    vec![
+        of("no body", "", b""),
+        of("empty JSON", json, b""),
+        of("null", json, b"null"),
+        of("a list", json, b"[1, 2, 3]"),
+        of("broken JSON", json, b"{\"phone_number\": "),
+        of("two values", json, b"{} {}"),
+        of("not a number", json, b"{\"latitude\": NaN, \"price\": Infinity}"),
+        of("invalid UTF-8", json, b"{\"phone_number\": \"\xff\xfe\", \"name\": \"\xc3\x28\"}"),
+        of("half a surrogate", json, b"{\"phone_number\": \"\\ud800\", \"name\": \"\\udfff\"}"),
+        of("numbers", json, &with(json!(7))),
+        of("huge numbers", json, &with(json!(1e300))),
+        of("booleans", json, &with(json!(true))),
+        of("nulls", json, &with(Value::Null)),
+        of("lists", json, &with(json!([[], {}]))),
+        of("objects", json, &with(json!({ "a": { "b": [] } }))),
+        of("NUL characters", json, &with(json!("a\u{0}b"))),
+        of("long texts", json, &with(json!("ñ".repeat(20_000)))),
+        of("strange texts", json, &with(json!("\u{202e}\u{feff}'; drop table accounts; -- %s ${x} <b>\u{1F415}"))),
+        Hostile { name: "deep lists", kind: json, body: deep("[", "]") },
+        Hostile { name: "deep objects", kind: json, body: deep("{\"a\":", "}") },
+        Hostile { name: "2 MiB of JSON", kind: json, body: with(json!("x".repeat((2 << 20) / names.len()))) },
+        of("a JSON body called text", "text/plain", b"{}"),
+        of("XML", "text/xml", b"<?xml version=\"1.0\"?><!DOCTYPE x [<!ENTITY a \"b\">]><x>&a;</x>"),
+        of("a type that is none", "///;;=,", b"{}"),
+        of("JSON called a form", "application/x-www-form-urlencoded", b"{\"phone_number\": 1}"),
+        of("a broken form", "application/x-www-form-urlencoded", b"phone_number=%&%zz=%ff&&=&password=%00"),
+        of("a multipart without a boundary", "multipart/form-data", b"--x--"),
+        of("a multipart that breaks off", "multipart/form-data; boundary=x", b"--x\r\nContent-Disposition: form-data"),
+        of(
+            "a file of no kind",
+            "multipart/form-data; boundary=x",
+            b"--x\r\nContent-Disposition: form-data; name=\"image\"; filename=\"../../\\x00a\xff.jpg\"\r\n\r\n\xff\xd8\r\n--x--\r\n",
+        ),
+        of(
+            "a file in every field's place",
+            "multipart/form-data; boundary=x",
+            b"--x\r\nContent-Disposition: form-data; name=\"phone_number\"; filename=\"a\"\r\n\r\nx\r\n\
+              --x\r\nContent-Disposition: form-data; name=\"password\"; filename=\"b\"\r\n\r\nx\r\n--x--\r\n",
+        ),
+    ]
+}
+
+/// Sends and judges. Whoever asks sees which request it was.
+async fn judge(asked: &str, request: RequestBuilder, fits: fn(&Value) -> bool) {
+    let answer = match request.send().await {
+        Ok(answer) => answer,
+        Err(error) => panic!("{asked}: the connection broke: {error:?}"),
+    };
+    let (status, head) = (answer.status().as_u16(), answer.headers().clone());
+    let body = answer.bytes().await.unwrap_or_else(|error| panic!("{asked}: the answer broke off: {error:?}"));
+    let text = String::from_utf8_lossy(&body);
+    match status {
+        204 | 304 => assert!(body.is_empty(), "{asked}: {status} with a body: {text}"),
+        200..=299 => {}
+        400..=499 => {
+            let json =
+                serde_json::from_slice(&body).unwrap_or_else(|_| panic!("{asked}: {status} without JSON: {text}"));
+            assert!(fits(&json), "{asked}: {status} in another shape: {text}");
+            assert_eq!(head["content-type"], "application/json", "{asked}");
+        }
+        _ => panic!("{asked}: {status} {text}"),
+    }
+}
+
+/// Tries everything on every route of a dialect. `sign_in` makes a new person for each, because some routes end a
+/// session or an account.
+async fn sweep<D: Dialect>(
+    world: &World,
+    prefix: &str,
+    fits: fn(&Value) -> bool,
+    sign_in: impl AsyncFn(usize) -> String,
+) {
+    let bodies = hostile();
+    let routes: Vec<(Method, &str)> = D::routes().list().map(|(method, path)| (method.clone(), path)).collect();
+    for (n, (method, template)) in routes.into_iter().enumerate() {
+        let token = sign_in(n).await;
+        let fill = |id: &str| {
+            let parts = template.split('/').map(|part| if part.starts_with('{') { id } else { part });
+            format!("{prefix}{}", parts.collect::<Vec<_>>().join("/"))
+        };
+        for bearer in [None, Some(&token)] {
+            let request = |path: &str| {
+                let request = world.request(method.clone(), path);
+                match bearer {
+                    Some(token) => request.bearer_auth(token),
+                    None => request,
+                }
+            };
+            let who = if bearer.is_some() { "somebody" } else { "nobody" };
+            if template.contains('{') {
+                for id in IDS {
+                    let path = fill(id);
+                    judge(&format!("{who}: {method} {path}"), request(&path).json(&json!({})), fits).await;
+                }
+                let long = "9".repeat(4000);
+                judge(&format!("{who}: {method} {template}, a long id"), request(&fill(&long)), fits).await;
+            }
+            for query in QUERIES {
+                let path = format!("{}?{query}", fill("1"));
+                judge(&format!("{who}: {method} {path}"), request(&path), fits).await;
+            }
+            for Hostile { name, kind, body } in &bodies {
+                let mut request = request(&fill("1"));
+                if !kind.is_empty() {
+                    request = request.header("content-type", *kind);
+                }
+                judge(&format!("{who}: {method} {template}, {name}"), request.body(Body::from(body.clone())), fits)
+                    .await;
+            }
+        }
+    }
+}
+
+fn agrovets(body: &Value) -> bool {
+    let texts = |value: &Value| value.as_array().is_some_and(|texts| texts.iter().all(Value::is_string));
+    body.as_object().is_some_and(|body| {
+        !body.is_empty()
+            && body.iter().all(|(name, value)| match name.as_str() {
+                "detail" | "error" => value.is_string(),
+                _ => texts(value),
+            })
+    })
+}
+
+fn conectars(body: &Value) -> bool {
+    body["error"].is_boolean() || body["detail"].is_string() || body["detail"].is_array()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_input_upsets_agrovet() {
+    let world = World::start().await;
+    sweep::<Agrovet>(&world, "", agrovets, async |n| {
+        world.agrovet("Ana", &format!("5917{n:07}"), "consumer").await.token
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_input_upsets_conectar() {
+    let world = World::start().await;
+    sweep::<Conectar>(&world, "/api/v1", conectars, async |n| {
+        world.conectar("Ana", &format!("ana{n}@example.com"), "CLIENTE").await.token
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_of_2_mib_is_too_large_wherever_a_body_is_read() {
+    let world = World::start().await;
+    let token = world.agrovet("Ana", "59170000001", "consumer").await.token;
+    let body = json!({ "phone_number": "x".repeat(2 << 20), "password": PASSWORD });
+    for path in ["/api/auth/register/", "/api/auth/login/", "/api/auth/password-reset/request/", "/api/media/"] {
+        let answer = world.ask(world.post(path).bearer_auth(&token).json(&body)).await;
+        assert_eq!(answer.status, 413, "{path}");
+        assert!(agrovets(&answer.body), "{path}: {answer}");
+    }
+}

@@ -1,0 +1,244 @@
+//! The whole platform, fresh for one test.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use clap::Parser;
+use kit::Stop;
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair, SanType};
+use reqwest::{Method, RequestBuilder};
+use serde_json::{Value, json};
+use testkit::{Database, Redis};
+use uuid::Uuid;
+
+use crate::answer::Answer;
+
+const SERVICES: [&str; 4] = ["auth", "users", "media", "edge-gateway"];
+pub const ADMIN_EMAIL: &str = "root@example.com";
+pub const ADMIN_PHONE: &str = "50500000001";
+pub const PASSWORD: &str = "Campo2026seco";
+
+/// Every service and the edge, on databases and a Redis of their own.
+pub struct World {
+    /// `http://127.0.0.1:<port>`.
+    pub base: String,
+    pub http: reqwest::Client,
+    pub redis: Redis,
+    folder: PathBuf,
+    stop: Stop,
+}
+
+/// Somebody who is signed in.
+#[derive(Clone, Debug)]
+pub struct Person {
+    pub token: String,
+    /// The id that the dialect shows: a number for Agrovet, a UUID for Conectar.
+    pub id: Value,
+    pub name: String,
+}
+
+impl World {
+    pub async fn start() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// With further flags for the edge; rate limits are off unless these turn them on.
+    pub async fn with(flags: &[&str]) -> Self {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let redis = Redis::start().await;
+        let folder = std::env::temp_dir().join(format!("plaza-edge-{}", Uuid::new_v4().simple()));
+        std::fs::create_dir_all(&folder).expect("the temporary folder is writable");
+        let stop = Stop::new();
+
+        let sockets = SERVICES.map(|name| (name, TcpListener::bind("127.0.0.1:0").expect("a free port")));
+        let port = |socket: &TcpListener| socket.local_addr().expect("it is bound").port();
+        let peers: Vec<_> = sockets.iter().map(|(name, s)| format!("{name}=http://127.0.0.1:{}", port(s))).collect();
+        let base = format!("http://127.0.0.1:{}", port(&sockets[3].1));
+        let [auth, users, media, edge] = sockets.map(|(_, socket)| Arc::new(socket));
+
+        let path = |name: &str| folder.join(name).display().to_string();
+        let args = |name: &str, more: Vec<String>| {
+            let pki = pki();
+            let file = |suffix: &str| pki.join(format!("{name}{suffix}")).display().to_string();
+            let mut args = vec![name.to_owned(), "--secret".into(), "a secret of tests and nothing else".into()];
+            args.extend(["--redis-url".into(), redis.url.clone(), "--admin-listen".into(), "127.0.0.1:0".into()]);
+            args.extend(["--tls-ca".into(), pki.join("ca.pem").display().to_string()]);
+            args.extend(["--tls-cert".into(), file(".pem"), "--tls-key".into(), file(".key")]);
+            args.extend(["--peer".into(), peers.join(",")]);
+            args.extend(more);
+            args
+        };
+
+        let database = Database::fresh("auth", &auth::MIGRATOR).await;
+        let outbox = format!("file:{}", path("outbox"));
+        let mut config = auth::Config::parse_from(args(
+            "auth",
+            [
+                ["--database-url", &database.url],
+                ["--sms-url", &outbox],
+                ["--mail-url", &outbox],
+                ["--admin-email", ADMIN_EMAIL],
+                ["--admin-phone", ADMIN_PHONE],
+                ["--admin-password", PASSWORD],
+            ]
+            .concat()
+            .into_iter()
+            .map(str::to_owned)
+            .collect(),
+        ));
+        config.service.listener = Some(auth);
+        spawn("auth", auth::run(config, stop.clone()));
+
+        let database = Database::fresh("users", &users::MIGRATOR).await;
+        let mut config = users::Config::parse_from(args("users", vec!["--database-url".into(), database.url]));
+        config.service.listener = Some(users);
+        spawn("users", users::run(config, stop.clone()));
+
+        let database = Database::fresh("media", &media::MIGRATOR).await;
+        let storage = vec!["--storage-url".into(), format!("file:{}", path("storage"))];
+        let database = vec!["--database-url".into(), database.url];
+        let mut config = media::Config::parse_from(args("media", [database, storage].concat()));
+        config.service.listener = Some(media);
+        spawn("media", media::run(config, stop.clone()));
+
+        let mut more: Vec<String> = flags.iter().map(|&flag| flag.to_owned()).collect();
+        if !flags.contains(&"--rate-limits") {
+            more.extend(["--rate-limits".into(), "off".into()]);
+        }
+        let mut config = edge_gateway::Config::parse_from(args("edge-gateway", more));
+        config.listeners = vec![edge];
+        spawn("edge-gateway", edge_gateway::run(config, stop.clone()));
+
+        let http = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .timeout(Duration::from_secs(30))
+            .build()
+            .expect("a client");
+        let world = Self { base, http, redis, folder, stop };
+        // The first administrator is made once auth and users know each other.
+        testkit::eventually("the platform is up", async || {
+            let credentials = json!({ "phone_number": ADMIN_PHONE, "password": PASSWORD });
+            let login = world.http.post(format!("{}/api/auth/login/", world.base)).json(&credentials).send().await;
+            login.is_ok_and(|answer| answer.status() == 200)
+        })
+        .await;
+        world
+    }
+
+    /// A request to a path at the edge.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.base))
+    }
+
+    pub fn get(&self, path: &str) -> RequestBuilder {
+        self.request(Method::GET, path)
+    }
+
+    pub fn post(&self, path: &str) -> RequestBuilder {
+        self.request(Method::POST, path)
+    }
+
+    /// Sends it and keeps the answer, for a snapshot.
+    pub async fn ask(&self, request: RequestBuilder) -> Answer {
+        Answer::of(request.send().await.expect("the edge answers")).await
+    }
+
+    /// Registers somebody in Agrovet and signs them in.
+    pub async fn agrovet(&self, name: &str, phone: &str, role: &str) -> Person {
+        let form = json!({
+            "phone_number": phone, "password": PASSWORD, "full_name": name, "last_name": "Prueba", "role": role,
+        });
+        let answer = self.ask(self.post("/api/auth/register/").json(&form)).await;
+        assert_eq!(answer.status, 201, "{answer}");
+        let token = answer.body["token"].as_str().expect("a token").to_owned();
+        Person { token, id: answer.body["user"]["id"].clone(), name: name.to_owned() }
+    }
+
+    /// Registers somebody in Conectar and signs them in.
+    pub async fn conectar(&self, name: &str, email: &str, role: &str) -> Person {
+        let form = json!({ "email": email, "password": PASSWORD, "nombre": name, "apellido": "Prueba", "rol": role });
+        let answer = self.ask(self.post("/api/v1/auth/register").json(&form)).await;
+        assert_eq!(answer.status, 201, "{answer}");
+        let token = self.conectar_login(email, PASSWORD).await;
+        Person { token, id: answer.body["id"].clone(), name: name.to_owned() }
+    }
+
+    pub async fn conectar_login(&self, email: &str, password: &str) -> String {
+        let form = [("username", email), ("password", password)];
+        let answer = self.ask(self.post("/api/v1/auth/login").form(&form)).await;
+        assert_eq!(answer.status, 200, "{answer}");
+        answer.body["access_token"].as_str().expect("a token").to_owned()
+    }
+
+    /// The administrator's access token.
+    pub async fn admin(&self) -> String {
+        self.conectar_login(ADMIN_EMAIL, PASSWORD).await
+    }
+
+    /// The last SMS sent to a phone, once it is there.
+    pub async fn sms(&self, phone: &str) -> String {
+        let file = self.folder.join("outbox/sms.jsonl");
+        let last = || {
+            let lines = std::fs::read_to_string(&file).unwrap_or_default();
+            let sent = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            sent.filter(|sms| sms["to"] == phone).last().map(|sms| sms["text"].as_str().unwrap_or_default().to_owned())
+        };
+        testkit::eventually("an SMS arrives", async || last().is_some()).await;
+        last().expect("it arrived")
+    }
+
+    /// The texts of all mails sent so far, once there is one.
+    pub async fn mails(&self) -> Vec<String> {
+        let folder = self.folder.join("outbox/mail");
+        let all = || {
+            let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();
+            let mails = entries.filter(|entry| entry.path().extension().is_some_and(|x| x == "eml"));
+            mails.filter_map(|entry| std::fs::read_to_string(entry.path()).ok()).collect::<Vec<_>>()
+        };
+        testkit::eventually("a mail arrives", async || !all().is_empty()).await;
+        all()
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn spawn(name: &'static str, service: impl Future<Output = anyhow::Result<()>> + Send + 'static) {
+    tokio::spawn(async move {
+        if let Err(error) = service.await {
+            // A test that needs the service fails anyway; this says why.
+            eprintln!("{name}: {error:#}");
+        }
+    });
+}
+
+/// A CA and a certificate per service, made once per test binary.
+fn pki() -> &'static Path {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| {
+        let folder = std::env::temp_dir().join(format!("plaza-pki-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("the temporary folder is writable");
+        let mut params = CertificateParams::new(Vec::new()).expect("no names");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().expect("a key");
+        let ca = CertifiedIssuer::self_signed(params, key).expect("a CA");
+        std::fs::write(folder.join("ca.pem"), ca.pem()).expect("written");
+        for name in SERVICES {
+            let mut params = CertificateParams::new(vec![name.to_owned()]).expect("a DNS name");
+            let uri = kit::tls::spiffe(name).try_into().expect("ASCII");
+            params.subject_alt_names.push(SanType::URI(uri));
+            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+            let key = KeyPair::generate().expect("a key");
+            let certificate = params.signed_by(&key, &ca).expect("signed");
+            std::fs::write(folder.join(format!("{name}.pem")), certificate.pem()).expect("written");
+            std::fs::write(folder.join(format!("{name}.key")), key.serialize_pem()).expect("written");
+        }
+        folder
+    })
+}

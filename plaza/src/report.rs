@@ -1,0 +1,74 @@
+//! What `plaza up` says: the steps of the start as they are done, on stderr beside the log, and at the end a table of
+//! addresses on stdout.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::time::{Duration, Instant};
+
+use crate::installation::Addresses;
+use crate::{demo, postgres};
+
+/// A step of the start.
+pub(crate) struct Step {
+    name: &'static str,
+    begun: Instant,
+    found: String,
+}
+
+impl Step {
+    pub(crate) fn begin(name: &'static str) -> Self {
+        Self { name, begun: Instant::now(), found: String::new() }
+    }
+
+    /// Something takes a while.
+    pub(crate) fn say(&self, what: &str) {
+        line(&format!("  … {:<14} {what}", self.name));
+    }
+
+    /// What it came to.
+    pub(crate) fn found(&mut self, what: impl Into<String>) {
+        self.found = what.into();
+    }
+
+    pub(crate) fn done(self) {
+        line(&format!("  ✓ {:<14} {:<44} {:>6}", self.name, self.found, seconds(self.begun.elapsed())));
+    }
+}
+
+/// A line beside the log. That nobody reads it any more is no reason to stop.
+pub(crate) fn line(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+pub(crate) fn seconds(took: Duration) -> String {
+    format!("{:.1} s", took.as_secs_f64())
+}
+
+/// The table of addresses and two requests to try.
+pub(crate) fn table(addresses: &Addresses, own_database: bool, own_redis: bool, demo: bool) {
+    let mut text = String::new();
+    let mut row = |what: &str, value: &str| {
+        let _ = writeln!(text, "  {what:<28}{value}");
+    };
+    let edge = &addresses.edge;
+    row("REST, WebSocket, gRPC(-web)", edge);
+    row("API documents", &format!("{edge}/docs"));
+    row("Metrics", &format!("{}/metrics", addresses.admin));
+    if own_database {
+        let names: Vec<_> = addresses.grpc.keys().map(|service| postgres::database(service)).collect();
+        let url = addresses.database_url.trim_end_matches("/postgres");
+        row("PostgreSQL", &format!("{url}/{}", names.join(", …/")));
+    }
+    if own_redis {
+        row("Redis", &addresses.redis_url);
+    }
+    let dir = addresses.data_dir.display();
+    row("Mail and SMS", &format!("{dir}/outbox"));
+    row("Data, logs", &format!("{dir}"));
+    if demo {
+        let _ = write!(text, "\n{}", demo::table());
+        let _ = write!(text, "\nTry:\n\n{}", demo::requests(edge));
+    }
+    let _ = write!(std::io::stdout(), "\n{text}\n");
+    let _ = std::io::stdout().flush();
+}

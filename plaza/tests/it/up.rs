@@ -1,0 +1,128 @@
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use reqwest::{Client, StatusCode};
+use serde_json::{Value, json};
+use sqlx::{Connection, PgConnection};
+use url::Url;
+use uuid::Uuid;
+
+use crate::platform::{Folder, Platform, listens, said, signal};
+
+async fn log_in(platform: &Platform, phone: &str, password: &str) -> (StatusCode, Value) {
+    let body = json!({ "phone_number": phone, "password": password });
+    let answer = Client::new().post(platform.url("/api/auth/login/")).json(&body).send().await.unwrap();
+    (answer.status(), answer.json().await.unwrap())
+}
+
+#[tokio::test]
+async fn an_ephemeral_platform_answers_and_leaves_nothing_behind() {
+    let folder = Folder::new("ephemeral");
+    let mut platform = Platform::start(&folder.0, &["--ephemeral", "--rate-limits", "off"]);
+    let names: BTreeSet<_> = platform.ready.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(names, BTreeSet::from(["edge", "admin", "grpc", "data_dir", "database_url", "redis_url"]));
+
+    let health = reqwest::get(platform.url("/health/")).await.unwrap();
+    assert_eq!(health.status(), StatusCode::OK);
+    let metrics = reqwest::get(format!("{}/metrics", platform.text("admin"))).await.unwrap();
+    assert!(metrics.text().await.unwrap().contains("grpc_requests_total"));
+
+    // A demo person of each community, with a picture that is there.
+    let (status, ana) = log_in(&platform, "50500000001", "Plaza-demo-1").await;
+    assert_eq!(status, StatusCode::OK, "{ana}");
+    let picture = ana["user"]["profile_picture"].as_str().unwrap_or_else(|| panic!("{ana}\n{}", platform.output()));
+    let picture = reqwest::get(picture).await.unwrap();
+    assert_eq!(picture.headers()["content-type"], "image/png");
+    let form = [("username", "gabriela@example.com"), ("password", "Plaza-demo-1")];
+    let gabriela = Client::new().post(platform.url("/api/v1/auth/login")).form(&form).send().await.unwrap();
+    assert_eq!(gabriela.status(), StatusCode::OK);
+
+    // Again, nobody is made twice.
+    let dir = platform.text("data_dir").to_owned();
+    let (code, output) = said(&["seed", "--data-dir", &dir]);
+    assert_eq!(code, Some(0), "{output}");
+    assert!(output.contains("all there already"), "{output}");
+
+    let urls = ["edge", "admin", "database_url", "redis_url"].map(|name| platform.text(name).to_owned());
+    assert!(urls.iter().all(|url| listens(url)));
+    platform.signal("TERM");
+    assert_eq!(platform.ended(), Some(0), "{}", platform.output());
+    assert_eq!(urls.iter().find(|url| listens(url)), None);
+    assert!(!Path::new(&dir).exists());
+    assert!(!folder.0.join("ready.json").exists());
+}
+
+#[tokio::test]
+async fn a_platform_survives_being_killed_and_nobody_else_runs_on_its_data() {
+    let folder = Folder::new("killed");
+    let dir = folder.0.join("data");
+    let args = ["--data-dir", dir.to_str().unwrap(), "--port", "0", "--no-demo"];
+    let mut platform = Platform::start(&folder.0, &args);
+    let form = json!({ "phone_number": "50588887777", "password": "Toro-bravo-7", "role": "consumer" });
+    let registered = Client::new().post(platform.url("/api/auth/register/")).json(&form).send().await.unwrap();
+    assert_eq!(registered.status(), StatusCode::CREATED);
+
+    let (code, output) = said(&[&["up"][..], &args].concat());
+    assert_eq!(code, Some(1));
+    assert!(output.contains("a platform already runs on"), "{output}");
+    assert!(output.contains(platform.text("edge")), "{output}");
+
+    let edge = platform.text("edge").to_owned();
+    platform.signal("KILL");
+    platform.ended();
+    let begun = Instant::now();
+    let mut platform = Platform::start(&folder.0, &args);
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    assert_eq!(platform.text("edge"), edge);
+    assert_eq!(log_in(&platform, "50588887777", "Toro-bravo-7").await.0, StatusCode::OK);
+
+    parked_events_are_listed_replayed_and_dropped(&platform, dir.to_str().unwrap()).await;
+
+    // Without its database it does not pretend to work.
+    let pid = fs::read_to_string(dir.join("postgres/postmaster.pid")).unwrap();
+    signal(pid.lines().next().unwrap(), "KILL");
+    assert_eq!(platform.ended(), Some(1));
+    assert!(platform.output().contains("PostgreSQL ended"), "{}", platform.output());
+
+    // Another secret cannot read this data, and is told so.
+    let mut other = crate::platform::plaza(&["up", "--data-dir", dir.to_str().unwrap(), "--port", "0"]);
+    let output = other.env("PLAZA_SECRET", "x".repeat(40)).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("is not the secret that the data"), "{output:?}");
+}
+
+async fn parked_events_are_listed_replayed_and_dropped(platform: &Platform, dir: &str) {
+    let mut url = Url::parse(platform.text("database_url")).unwrap();
+    url.set_path("plaza_media");
+    let mut media = PgConnection::connect(url.as_str()).await.unwrap();
+    let ids = [Uuid::now_v7(), Uuid::now_v7()];
+    for id in ids {
+        // Nobody knows this type, so whoever reads it does nothing and is content.
+        sqlx::query(
+            "insert into parked_events (consumer, event_id, topic, type, key, body, error, attempts)
+             values ('media', $1, 'user.events', 'user.tested', '1', $2, 'no luck', 6)",
+        )
+        .bind(id)
+        .bind(json!({ "data": { "colour": "blue" } }))
+        .execute(&mut media)
+        .await
+        .unwrap();
+    }
+    let [first, second] = ids.map(|id| id.to_string());
+    let events = |args: &[&str]| said(&[&["events", "--data-dir", dir], args].concat());
+
+    let (code, listed) = events(&["list"]);
+    assert_eq!(code, Some(0), "{listed}");
+    assert!(listed.contains(&first) && listed.contains("media: 2 parked"), "{listed}");
+    assert!(events(&["show", &first]).1.contains("\"colour\": \"blue\""));
+
+    let (code, replayed) = events(&["replay", &first]);
+    assert_eq!((code, replayed.contains("applied")), (Some(0), true), "{replayed}");
+    let (code, dropped) = events(&["drop", &second]);
+    assert_eq!((code, dropped.contains("dropped")), (Some(0), true), "{dropped}");
+    assert!(events(&["list"]).1.contains("media: 0 parked"));
+    let (code, again) = events(&["replay", &first]);
+    assert_eq!((code, again.contains("no event")), (Some(1), true), "{again}");
+}

@@ -1,0 +1,19 @@
+//! What kit promises to every service, through real PostgreSQL, Redis, TCP and TLS.
+
+#![expect(clippy::unwrap_used, reason = "what a test does not expect makes it fail")]
+
+mod access;
+mod client;
+mod fake;
+mod inbox;
+mod outbox;
+mod revocation;
+mod server;
+mod start;
+mod tls;
+mod tokens;
+
+use sqlx::migrate::Migrator;
+
+/// The services under test here have no tables but kit's own.
+static NO_TABLES: Migrator = Migrator::DEFAULT;
