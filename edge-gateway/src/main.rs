@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-
 fn main() -> ExitCode {
     kit::main::<edge_gateway::Config, _>("edge-gateway", edge_gateway::run)
 }

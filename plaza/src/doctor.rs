@@ -16,6 +16,7 @@ use crate::daemon::{self, Account};
 use crate::installation::{self, Addresses, State};
 use crate::pki::{self, Pki};
 use crate::postgres::{self, OLDEST};
+use crate::report::print;
 use crate::services::{SERVICES, names};
 use crate::{ports, redis_server, up};
 
@@ -76,16 +77,16 @@ impl Findings {
                 Health::Doubtful => '!',
                 Health::Wrong => '✗',
             };
-            println!("  {mark} {what:<16} {found}");
+            print(format_args!("  {mark} {what:<16} {found}"));
             if !advice.is_empty() {
-                println!("    {:<16} → {advice}", "");
+                print(format_args!("    {:<16} → {advice}", ""));
             }
         }
         let wrong = self.0.iter().filter(|finding| finding.health == Health::Wrong).count();
         match wrong {
-            0 => println!("\nNothing is wrong."),
-            1 => println!("\nOne thing is wrong."),
-            _ => println!("\n{wrong} things are wrong."),
+            0 => print("\nNothing is wrong."),
+            1 => print("\nOne thing is wrong."),
+            _ => print(format_args!("\n{wrong} things are wrong.")),
         }
     }
 }
@@ -131,7 +132,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     }
 
     if options.json {
-        println!("{}", serde_json::to_string_pretty(&findings.0)?);
+        print(serde_json::to_string_pretty(&findings.0)?);
     } else {
         findings.print();
     }

@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use crate::installation::{Place, expect_running};
 use crate::postgres;
+use crate::report::print;
 use crate::services::SERVICES;
 
 #[derive(clap::Args, Clone, Debug)]
@@ -149,23 +150,23 @@ async fn list(server: &str, only: Option<&str>) -> anyhow::Result<ExitCode> {
     parked.sort_by_key(|event| std::cmp::Reverse(event.parked_at));
     for event in &parked {
         let at = event.parked_at.format("%F %T");
-        println!("{at}  {:<14}{}  {:<22}{}", event.consumer, event.event_id, event.r#type, event.error);
+        print(format_args!("{at}  {:<14}{}  {:<22}{}", event.consumer, event.event_id, event.r#type, event.error));
     }
     if !parked.is_empty() {
-        println!();
+        print("");
     }
-    println!("{}", summary.join("\n"));
+    print(summary.join("\n"));
     Ok(ExitCode::SUCCESS)
 }
 
 async fn show(server: &str, event: Uuid) -> anyhow::Result<ExitCode> {
     let parked = find(server, &[event], None).await?;
     for (_, event) in parked {
-        println!("event      {} ({})", event.event_id, event.r#type);
-        println!("topic      {}, key {}", event.topic, event.key);
-        println!("parked by  {} at {}", event.consumer, event.parked_at.format("%F %T UTC"));
-        println!("error      {} ({} attempts)", event.error, event.attempts);
-        println!("{}\n", serde_json::to_string_pretty(&event.body)?);
+        print(format_args!("event      {} ({})", event.event_id, event.r#type));
+        print(format_args!("topic      {}, key {}", event.topic, event.key));
+        print(format_args!("parked by  {} at {}", event.consumer, event.parked_at.format("%F %T UTC")));
+        print(format_args!("error      {} ({} attempts)", event.error, event.attempts));
+        print(format_args!("{}\n", serde_json::to_string_pretty(&event.body)?));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -193,7 +194,7 @@ async fn replay(
 ) -> anyhow::Result<ExitCode> {
     let parked = find(server, events, only).await?;
     if parked.is_empty() {
-        println!("nothing is parked");
+        print("nothing is parked");
         return Ok(ExitCode::SUCCESS);
     }
     let mut publisher = Broker::open(broker)?.publisher().await.context("the broker")?;
@@ -201,7 +202,9 @@ async fn replay(
     for (service, event) in parked {
         let label = format!("{} {} for {}", event.r#type, event.event_id, event.consumer);
         if event.parked_at < Utc::now() - REMEMBERED && !force {
-            println!("{label}: left alone. It is so old that others may apply it twice; --force does it all the same");
+            print(format_args!(
+                "{label}: left alone. It is so old that others may apply it twice; --force does it all the same"
+            ));
             failures += 1;
             continue;
         }
@@ -209,19 +212,19 @@ async fn replay(
         // Published before the row is gone for good: a crash in between leaves it parked, and once more is harmless.
         let mut tx = database.begin().await?;
         if delete_parked(&mut tx, &event).await? == 0 {
-            println!("{label}: somebody else did it just now");
+            print(format_args!("{label}: somebody else did it just now"));
             continue;
         }
         publisher.publish(&[message(&event)]).await.context("publishing")?;
         tx.commit().await?;
         match settled(&mut database, &event).await? {
-            Some(None) => println!("{label}: applied"),
+            Some(None) => print(format_args!("{label}: applied")),
             Some(Some(error)) => {
-                println!("{label}: failed again and is parked: {error}");
+                print(format_args!("{label}: failed again and is parked: {error}"));
                 failures += 1;
             }
             None => {
-                println!("{label}: published, but not taken within ten seconds. Does the service run?");
+                print(format_args!("{label}: published, but not taken within ten seconds. Does the service run?"));
                 failures += 1;
             }
         }
@@ -267,7 +270,7 @@ async fn give_up(server: &str, events: &[Uuid], only: Option<&str>) -> anyhow::R
     for (service, event) in find(server, events, only).await? {
         let (_, mut database) = databases(server, Some(service)).await?.remove(0);
         delete_parked(&mut database, &event).await?;
-        println!("{} {} for {}: dropped", event.r#type, event.event_id, event.consumer);
+        print(format_args!("{} {} for {}: dropped", event.r#type, event.event_id, event.consumer));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -317,7 +320,7 @@ async fn tail(broker: &str, topics: Vec<String>, last: usize) -> anyhow::Result<
     }
     passed.sort_by(|left, right| left.0.cmp(&right.0));
     let skipped = passed.len().saturating_sub(last);
-    passed.iter().skip(skipped).for_each(|(_, stream, entry)| print(stream, entry));
+    passed.iter().skip(skipped).for_each(|(_, stream, entry)| print_entry(stream, entry));
 
     let options = StreamReadOptions::default().block(0);
     loop {
@@ -327,7 +330,7 @@ async fn tail(broker: &str, topics: Vec<String>, last: usize) -> anyhow::Result<
         };
         for key in reply.into_iter().flat_map(|reply| reply.keys) {
             for entry in &key.ids {
-                print(&key.key, entry);
+                print_entry(&key.key, entry);
                 if let Some(index) = streams.iter().position(|stream| *stream == key.key) {
                     positions[index].clone_from(&entry.id);
                 }
@@ -336,11 +339,11 @@ async fn tail(broker: &str, topics: Vec<String>, last: usize) -> anyhow::Result<
     }
 }
 
-fn print(stream: &str, entry: &redis::streams::StreamId) {
+fn print_entry(stream: &str, entry: &redis::streams::StreamId) {
     let text = |name: &str| entry.get::<String>(name).unwrap_or_default();
     let millis = entry.id.split('-').next().and_then(|millis| millis.parse().ok()).unwrap_or_default();
     let at = DateTime::from_timestamp_millis(millis).unwrap_or_default().format("%F %T%.3f");
     let body: Value = serde_json::from_str(&text("body")).unwrap_or_default();
     let data = body.get("data").unwrap_or(&body);
-    println!("{at}  {}  {}  {}  {data}", stream.trim_start_matches(STREAM), text("type"), text("id"));
+    print(format_args!("{at}  {}  {}  {}  {data}", stream.trim_start_matches(STREAM), text("type"), text("id")));
 }

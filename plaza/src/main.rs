@@ -86,6 +86,6 @@ fn openapi(dialect: Dialect) -> anyhow::Result<()> {
         Dialect::Agrovet => edge_gateway::docs::agrovet(),
         Dialect::Conectar => edge_gateway::docs::conectar(),
     };
-    println!("{}", document.to_pretty_json()?);
+    report::print(document.to_pretty_json()?);
     Ok(())
 }

@@ -135,7 +135,7 @@ mod tests {
     #[test]
     fn certificates_are_made_once_and_renewed_before_they_end() {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let dir = std::env::temp_dir().join(format!("plaza-pki-{}", std::process::id()));
+        let dir = std::env::temp_dir().join(format!("plaza-certificates-{}", std::process::id()));
         fs::create_dir_all(&dir).unwrap();
         let now = Utc::now();
         let (pki, made) = Pki::renew(&dir, &["auth", "users"], now).unwrap();

@@ -1,7 +1,7 @@
 //! What `plaza up` says: the steps of the start as they are done, on stderr beside the log, and at the end a table of
 //! addresses on stdout.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
@@ -38,6 +38,14 @@ impl Step {
 /// A line beside the log. That nobody reads it any more is no reason to stop.
 pub(crate) fn line(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// A line of what a command was asked for.
+pub(crate) fn print(text: impl Display) {
+    if writeln!(std::io::stdout(), "{text}").is_err() {
+        // Nobody reads any more, as after `| head`.
+        std::process::exit(0);
+    }
 }
 
 pub(crate) fn seconds(took: Duration) -> String {

@@ -68,7 +68,11 @@ impl Generator {
                     field.name(),
                 )?;
             }
-            let none = if required { format!("broken.add(&at.field({:?}), \"required\", \"must be set\")", oneof.name()) } else { "{}".into() };
+            let none = if required {
+                format!("broken.add(&at.field({:?}), \"required\", \"must be set\")", oneof.name())
+            } else {
+                "{}".into()
+            };
             writeln!(code, "            None => {none},\n        }}")?;
         }
         Ok(code)
@@ -107,7 +111,10 @@ impl Generator {
             }
         }
         if !each.is_empty() {
-            writeln!(code, "for (index, value) in self.{name}.iter().enumerate() {{ let at = at.index(index); {each} }}")?;
+            writeln!(
+                code,
+                "for (index, value) in self.{name}.iter().enumerate() {{ let at = at.index(index); {each} }}"
+            )?;
         }
         Ok(code)
     }
@@ -130,21 +137,32 @@ fn statements(rules: &DynamicMessage, field: &FieldDescriptor) -> Result<String>
             kind @ ("string" | "bytes" | "int32" | "int64" | "double" | "enum") => {
                 for (rule, value) in value.as_message().ok_or_else(|| unknown(kind))?.fields() {
                     match (kind, rule.name()) {
-                        ("string", name @ ("min_len" | "max_len")) => write!(code, "broken.{name}(&at, value, {}); ", unsigned(value)?)?,
+                        ("string", name @ ("min_len" | "max_len")) => {
+                            write!(code, "broken.{name}(&at, value, {}); ", unsigned(value)?)?
+                        }
                         ("string", "uuid") => code.push_str("broken.uuid(&at, value); "),
-                        ("bytes", "max_len") => write!(code, "broken.max_bytes(&at, value.len(), {}); ", unsigned(value)?)?,
+                        ("bytes", "max_len") => {
+                            write!(code, "broken.max_bytes(&at, value.len(), {}); ", unsigned(value)?)?
+                        }
                         ("int32" | "int64", name @ ("gt" | "gte" | "lt" | "lte")) => {
-                            let bound = value.as_i64().or(value.as_i32().map(i64::from)).ok_or_else(|| unknown(name))?;
+                            let bound =
+                                value.as_i64().or(value.as_i32().map(i64::from)).ok_or_else(|| unknown(name))?;
                             write!(code, "broken.{name}(&at, \"{kind}.{name}\", i64::from(*value), {bound}); ")?;
                         }
-                        ("double", name @ ("gte" | "lte")) => write!(code, "broken.double_{name}(&at, *value, {:?}); ", value.as_f64().ok_or_else(|| unknown(name))?)?,
+                        ("double", name @ ("gte" | "lte")) => write!(
+                            code,
+                            "broken.double_{name}(&at, *value, {:?}); ",
+                            value.as_f64().ok_or_else(|| unknown(name))?
+                        )?,
                         ("double", "finite") => code.push_str("broken.finite(&at, *value); "),
                         ("enum", "defined_only") => {
                             let Kind::Enum(kind) = field.kind() else { return Err(unknown("enum")) };
                             let numbers: Vec<_> = kind.values().map(|v| v.number()).collect();
                             write!(code, "broken.one_of(&at, \"enum.defined_only\", *value, &{numbers:?}); ")?;
                         }
-                        ("enum", "in") => write!(code, "broken.one_of(&at, \"enum.in\", *value, &{:?}); ", numbers(value)?)?,
+                        ("enum", "in") => {
+                            write!(code, "broken.one_of(&at, \"enum.in\", *value, &{:?}); ", numbers(value)?)?
+                        }
                         ("enum", "not_in") => write!(code, "broken.none_of(&at, *value, &{:?}); ", numbers(value)?)?,
                         (_, name) => return Err(unknown(&format!("{kind}.{name}"))),
                     }

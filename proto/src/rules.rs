@@ -152,8 +152,8 @@ impl Broken {
 #[cfg(test)]
 mod tests {
     use super::{Validate, Violation};
-    use crate::auth::v1::{LogInRequest, RegisterRequest, Profile, log_in_request::Login};
-    use crate::media::v1::{UploadHeader, UploadMediaRequest, Description, upload_media_request::Part};
+    use crate::auth::v1::{LogInRequest, Profile, RegisterRequest, log_in_request::Login};
+    use crate::media::v1::{Description, UploadHeader, UploadMediaRequest, upload_media_request::Part};
     use crate::users::v1::BatchGetUsersRequest;
 
     fn broken(message: &impl Validate) -> Vec<(String, &'static str)> {
@@ -172,7 +172,10 @@ mod tests {
         };
         assert_eq!(
             broken(&upload),
-            [("header.description.name".to_owned(), "string.max_len"), ("header.folder".to_owned(), "enum.defined_only")]
+            [
+                ("header.description.name".to_owned(), "string.max_len"),
+                ("header.folder".to_owned(), "enum.defined_only")
+            ]
         );
         let batch = BatchGetUsersRequest { ids: vec!["0190".into()], numbers: vec![0; 501] };
         assert_eq!(

@@ -5,18 +5,18 @@ use axum::Json;
 use axum::extract::State;
 use kit::identity::Caller;
 use proto::access::v1::Role;
-use proto::auth::v1::Profile;
+use proto::auth::v1::log_in_request::Login as Name;
 use proto::auth::v1::{
-    CreateAccountRequest, LogInRequest, LogOutRequest, PasswordRule, RefreshRequest, RegisterRequest, Tokens,
-    log_in_request::Login as Name,
+    CreateAccountRequest, LogInRequest, LogOutRequest, PasswordRule, Profile, RefreshRequest, RegisterRequest, Tokens,
 };
 use proto::users::v1;
 use serde::Serialize;
+use tonic::Status;
 use utoipa::ToSchema;
 
 use crate::address::Base;
 use crate::agrovet::users::{self, ROLES, User, location, store_picture};
-use crate::agrovet::{Agrovet, On, Result};
+use crate::agrovet::{Agrovet, Error, On, Result};
 use crate::auth::{acting, unsigned};
 use crate::form::{Fields, Form};
 use crate::input::{Input, Query};
@@ -158,10 +158,19 @@ pub async fn login(State(edge): State<Agrovet>, base: Base, Input(form): Input<L
         password: form.password,
         second_factor: form.second_factor,
     };
-    let answer = unsigned(edge.sessions().log_in(request)).await?.into_inner();
+    let answer = unsigned(edge.sessions().log_in(request)).await.map_err(second_factor)?.into_inner();
     let tokens = answer.tokens.unwrap_or_default();
     let user = acting(&tokens.access_token, users::fetch(&edge, answer.user_id)).await?;
     Ok(Json(Session::of(tokens, user, &base)))
+}
+
+/// A client that knows the second factor asks for a code when it sees this key.
+fn second_factor(refusal: Status) -> Error {
+    let error = Error::from(refusal);
+    match error.reason() {
+        "SECOND_FACTOR_REQUIRED" => error.with("second_factor", true),
+        _ => error,
+    }
 }
 
 /// Which sessions to end.

@@ -78,8 +78,7 @@ const NOT_FOUND: &str = "No encontrado.";
 const THROTTLED: &str = "Solicitud fue regulada (throttled).";
 const UNAVAILABLE: &str = "Servicio no disponible temporalmente. Intente de nuevo más tarde.";
 const INTERNAL: &str = "Se ha producido un error en el servidor.";
-const NOT_AN_IMAGE: &str =
-    "Adjunte una imagen válida. El archivo adjunto o bien no es una imagen o bien está dañado.";
+const NOT_AN_IMAGE: &str = "Adjunte una imagen válida. El archivo adjunto o bien no es una imagen o bien está dañado.";
 
 /// An error on its way to the client.
 #[derive(Debug)]
@@ -218,7 +217,8 @@ impl Error {
         for violation in violations {
             let text = match FIELDS.iter().find(|(reason, _)| *reason == violation.reason) {
                 Some((_, text)) => Cow::Borrowed(*text),
-                None => Wrong::of_rule(&violation.reason, &violation.message).map_or("Valor inválido.".into(), |w| words(&w)),
+                None => Wrong::of_rule(&violation.reason, &violation.message)
+                    .map_or("Valor inválido.".into(), |w| words(&w)),
             };
             push(&mut body, wire_name(&violation.field), text);
         }
@@ -286,9 +286,7 @@ impl From<Problem> for Error {
         match problem {
             // Query parameters that are wrong read like fields; DRF's filters do the same.
             Problem::Fields { place: Place::Body | Place::Query, faults } => Self::faults(&faults),
-            Problem::NotAnObject(kind) => {
-                Self::faults(&[Fault { field: "".into(), wrong: Wrong::NotAnObject(kind) }])
-            }
+            Problem::NotAnObject(kind) => Self::faults(&[Fault { field: "".into(), wrong: Wrong::NotAnObject(kind) }]),
             Problem::Status(status) => (*status).into(),
             Problem::Credentials(why) => match why {
                 Credentials::Missing => Self::detail(401, NO_CREDENTIALS).challenge(),

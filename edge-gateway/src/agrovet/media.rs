@@ -208,15 +208,23 @@ pub async fn update(
     let header = UpdateHeader {
         id: media.id,
         description: Some(Description {
-            // A description is a text or was never given; what is taken away becomes the empty text.
-            name: form.name.map(Option::unwrap_or_default),
-            description: form.description.map(Option::unwrap_or_default),
+            name: changed(form.name, media.name.as_deref()),
+            description: changed(form.description, media.description.as_deref()),
             clear_price: form.price == Some(None),
             price_hundredths: form.price.flatten().map(|price| price.units),
         }),
         ..Default::default()
     };
     Ok(Json(Media::of(edge.update_media(header, form.file).await?, &base)))
+}
+
+/// A description is a text or was never given: null for what was never given changes nothing, and for the rest it
+/// becomes the empty text. The frontend sends back what it was shown.
+fn changed(given: Option<Option<String>>, present: Option<&str>) -> Option<String> {
+    match given {
+        Some(None) if present.is_none() => None,
+        given => given.map(Option::unwrap_or_default),
+    }
 }
 
 pub async fn delete(State(edge): State<Agrovet>, Target(media): Target) -> Result<NoContent> {

@@ -21,8 +21,8 @@ use http::{HeaderValue, StatusCode};
 use prost_types::Timestamp;
 use serde_json::json;
 
-pub use crate::agrovet::error::{Error, On, Result};
 use crate::Edge;
+pub use crate::agrovet::error::{Error, On, Result};
 use crate::cors::Cors;
 use crate::dialect::Dialect;
 use crate::form::Habits;
@@ -115,6 +115,9 @@ mod tests {
     fn values_look_as_django_prints_them() {
         let at = |nanos| time(Some(Timestamp { seconds: 1_763_836_440, nanos }));
         assert_eq!((at(0), at(123_456_000)), ("2025-11-22T18:34:00Z".into(), "2025-11-22T18:34:00.123456Z".into()));
-        assert_eq!((degrees(-86.251389), price(125_000), price(-5)), ("-86.2513890".into(), "1250.00".into(), "-0.05".into()));
+        assert_eq!(
+            (degrees(-86.251389), price(125_000), price(-5)),
+            ("-86.2513890".into(), "1250.00".into(), "-0.05".into())
+        );
     }
 }

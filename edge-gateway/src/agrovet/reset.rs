@@ -15,7 +15,6 @@ use crate::input::Input;
 
 /// Says what was done.
 #[derive(Serialize, ToSchema)]
-#[schema(as = Done)]
 pub struct Done {
     detail: &'static str,
 }

@@ -22,7 +22,6 @@ use crate::routes::{Created, NoContent};
 
 /// A session of the caller.
 #[derive(Serialize, ToSchema)]
-#[schema(as = LiveSession)]
 pub struct LiveSession {
     id: String,
     /// What the client said it is.

@@ -85,7 +85,8 @@ pub async fn login(State(edge): State<Conectar>, client: Client, Input(form): In
 /// Domains that lead nowhere by definition; the originals' library for addresses refuses them.
 const RESERVED: [&str; 6] = [".test", ".local", ".localhost", ".invalid", ".onion", ".arpa"];
 
-/// A new account; the email in lower case, as it is compared. `oficio_id` is ignored until there are trades, as the original did with ids it did not know.
+/// A new account; the email in lower case, as it is compared. `oficio_id` is ignored until there are trades, as the
+/// original did with ids it did not know.
 pub struct Registration {
     email: String,
     password: String,

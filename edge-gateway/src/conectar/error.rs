@@ -207,6 +207,15 @@ impl Error {
         error
     }
 
+    /// What a service says of a field it says of the body; a handler that took it from elsewhere knows better.
+    pub fn placed(mut self, place: &str) -> Self {
+        for field in &mut self.0.errors {
+            place.clone_into(&mut field.loc[0]);
+            field.field = field.loc.join(".");
+        }
+        self
+    }
+
     fn retry_after(mut self, seconds: Option<u64>) -> Self {
         self.0.retry_after = seconds;
         self
@@ -359,14 +368,7 @@ impl From<Problem> for Error {
             }
             Problem::BrokenJson(why) => one("", "json_invalid", format!("no se puede leer: {why}").into()),
             Problem::BrokenForm(why) => one("", "value_error", format!("no se puede leer: {why}").into()),
-            Problem::PathId { name } => {
-                let mut error = one(&name, "uuid_parsing", "debe ser un UUID válido".into());
-                for field in &mut error.0.errors {
-                    field.loc[0] = "path".to_owned();
-                    field.field = field.loc.join(".");
-                }
-                error
-            }
+            Problem::PathId { name } => one(&name, "uuid_parsing", "debe ser un UUID válido".into()).placed("path"),
             Problem::Status(status) => (*status).into(),
             Problem::Credentials(Credentials::Missing | Credentials::Empty) => Self::detail(401, NOT_AUTHENTICATED),
             Problem::Credentials(Credentials::Bad | Credentials::Revoked | Credentials::Spaces) => {

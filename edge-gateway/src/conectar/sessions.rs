@@ -8,7 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::conectar::{Conectar, Result, time};
+use crate::conectar::{Conectar, Error, Result, time};
 use crate::form::{Fields, Form};
 use crate::input::{Path, Query};
 use crate::routes::NoContent;
@@ -21,8 +21,11 @@ pub struct SessionRead {
     pub id: String,
     pub dispositivo: String,
     pub lugar: String,
+    #[schema(format = DateTime)]
     pub fecha_creacion: String,
+    #[schema(format = DateTime)]
     pub ultimo_uso: String,
+    #[schema(format = DateTime)]
     pub fecha_expiracion: String,
     /// Whether it is the one that asks.
     pub actual: bool,
@@ -64,6 +67,7 @@ pub struct AuditRead {
     pub dispositivo: String,
     pub detalle: String,
     pub request_id: String,
+    #[schema(format = DateTime)]
     pub fecha: String,
 }
 
@@ -71,6 +75,7 @@ pub struct AuditRead {
 pub struct AuditPage {
     pub registros: Vec<AuditRead>,
     /// Give it as `page_token` for the next page; null on the last one.
+    #[schema(required = true)]
     pub siguiente: Option<String>,
 }
 
@@ -90,7 +95,8 @@ impl Form for PageOf {
 
 pub async fn audit(State(edge): State<Conectar>, _: Caller, Query(page): Query<PageOf>) -> Result<Json<AuditPage>> {
     let request = ListAuditEntriesRequest { page_size: page.size as i32, page_token: page.token, ..Default::default() };
-    let answer = edge.audit().list_audit_entries(request).await?.into_inner();
+    let answer = edge.audit().list_audit_entries(request).await;
+    let answer = answer.map_err(|status| Error::from(status).placed("query"))?.into_inner();
     let entry = |entry: v1::AuditEntry| AuditRead {
         id: entry.id,
         accion: entry.action,

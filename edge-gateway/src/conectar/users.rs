@@ -45,14 +45,18 @@ pub struct UserRead {
     /// `CLIENTE`, `PROFESIONAL` or `ADMIN`.
     pub rol: &'static str,
     pub is_active: bool,
+    #[schema(format = DateTime)]
     pub fecha_creacion: String,
+    #[schema(required = true)]
     pub avatar_url: Option<String>,
     pub infracciones_chat: i32,
     pub is_chat_banned: bool,
     pub es_admin: bool,
     pub es_profesional: bool,
     pub es_cliente: bool,
+    #[schema(required = true)]
     pub telefono: Option<String>,
+    #[schema(required = true)]
     pub direccion: Option<String>,
     pub kyc_verificado: bool,
 }
@@ -229,12 +233,16 @@ pub struct UserFound {
     pub apellido: String,
     pub rol: &'static str,
     pub is_active: bool,
+    #[schema(format = DateTime)]
     pub fecha_creacion: String,
+    #[schema(required = true)]
     pub avatar_url: Option<String>,
     pub es_admin: bool,
     pub es_profesional: bool,
     pub es_cliente: bool,
+    #[schema(required = true)]
     pub telefono: Option<String>,
+    #[schema(required = true)]
     pub direccion: Option<String>,
     pub kyc_verificado: bool,
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::answer::Answer;
 use crate::story::Story;
-use crate::world::World;
+use crate::world::{PASSWORD, World};
 
 const ME: &str = "/api/v1/users/me";
 const FRIEND: &str = "http://localhost:3000";
@@ -173,7 +173,8 @@ async fn every_answer_carries_its_names_and_its_guards() {
 
 #[tokio::test]
 async fn calls_are_counted_per_class_and_the_excess_is_told_when_to_come_back() {
-    let world = World::with(&["--rate-limits", "on", "--rate-limit", "general=3/86400,search=2/86400"]).await;
+    let world =
+        World::with(&["--rate-limits", "on", "--rate-limit", "general=3/86400,search=2/86400,email=3/86400"]).await;
     let ana = world.conectar("Ana", "ana@example.com", "CLIENTE").await;
     let sessions = || world.get("/api/v1/users/me/sessions").bearer_auth(&ana.token);
     let mut story = Story::default();
@@ -206,6 +207,20 @@ async fn calls_are_counted_per_class_and_the_excess_is_told_when_to_come_back() 
         assert_eq!(limit, if path.ends_with("avatar") { 30 } else { 10 }, "{path}");
     }
     insta::assert_snapshot!(story);
+}
+
+#[tokio::test]
+async fn without_redis_calls_are_served_and_an_ended_session_stays_ended() {
+    let mut world = World::with(&["--rate-limits", "on"]).await;
+    let ana = world.conectar("Ana", "ana@example.com", "CLIENTE").await;
+    world.redis.kill().await;
+    let me = async || world.ask(world.get(ME).bearer_auth(&ana.token)).await.status;
+    assert_eq!(me().await, 200);
+    let keyed = world.request(Method::PUT, ME).bearer_auth(&ana.token).header("idempotency-key", "k1");
+    assert_eq!(world.ask(keyed.json(&json!({ "nombre": "Anita" }))).await.status, 200);
+    assert_eq!(world.ask(world.post("/api/v1/auth/logout").bearer_auth(&ana.token)).await.status, 200);
+    testkit::eventually("the token is refused", async || me().await == 401).await;
+    world.conectar_login("ana@example.com", PASSWORD).await;
 }
 
 #[tokio::test]

@@ -1,6 +1,9 @@
 //! Several answers in one snapshot: what was asked, in words, and what came back.
 
 use std::fmt;
+use std::sync::LazyLock;
+
+use regex::Regex;
 
 use crate::answer::Answer;
 
@@ -10,20 +13,22 @@ pub(crate) struct Story(String);
 
 impl Story {
     pub(crate) fn tell(&mut self, asked: &str, answer: &Answer) {
-        // How long one is told to wait depends on the second of the test.
-        let answer: Vec<String> = answer.to_string().lines().map(without_seconds).collect();
-        self.0 += &format!("## {asked}\n{}\n\n", answer.join("\n").trim_end());
+        let answer = answer.to_string();
+        let answer = SECONDS.replace_all(answer.trim_end(), "$1[seconds]");
+        let answer = RANDOM.replace_all(&answer, "$1[token]");
+        self.0 += &format!("## {asked}\n{answer}\n\n");
     }
 }
 
-fn without_seconds(line: &str) -> String {
-    for name in ["retry-after: ", "  \"retry_after\": "] {
-        if line.starts_with(name) {
-            return format!("{name}[seconds]");
-        }
-    }
-    line.to_owned()
-}
+/// How long one is told to wait depends on the second of the test.
+static SECONDS: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r#"(retry-after: |"retry_after": )\d+"#).expect("a pattern"));
+
+/// What is random, also where it happens to look like a word.
+static RANDOM: LazyLock<Regex> = LazyLock::new(|| {
+    let places = r#"("refresh": "|"secret": "|secret=|signature=|cursor=)[^"&\s]+"#;
+    Regex::new(places).expect("a pattern")
+});
 
 impl fmt::Display for Story {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

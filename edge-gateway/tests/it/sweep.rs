@@ -3,6 +3,7 @@
 
 use edge_gateway::dialect::Dialect;
 use edge_gateway::{agrovet::Agrovet, conectar::Conectar};
+use futures_util::{StreamExt, stream};
 use reqwest::{Body, Method, RequestBuilder};
 use serde_json::{Value, json};
 
@@ -143,27 +144,31 @@ async fn judge(asked: &str, request: RequestBuilder, fits: fn(&Value) -> bool) {
             assert!(fits(&json), "{asked}: {status} in another shape: {text}");
             assert_eq!(head["content-type"], "application/json", "{asked}");
         }
+        // Without a service account of Google's that is the contract.
+        503 if asked.contains("firebase") => {}
         _ => panic!("{asked}: {status} {text}"),
     }
 }
 
-/// Tries everything on every route of a dialect. `sign_in` makes a new person for each, because some routes end a
-/// session or an account.
+/// Tries everything on every route of a dialect. `prepare` makes a new person for each, because some routes end a
+/// session or an account, and says which id in the path is theirs: so that forms are read and not refused for whose
+/// they are.
 async fn sweep<D: Dialect>(
     world: &World,
     prefix: &str,
     fits: fn(&Value) -> bool,
-    sign_in: impl AsyncFn(usize) -> String,
+    prepare: impl AsyncFn(usize, &str) -> (String, String),
 ) {
     let bodies = hostile();
     let routes: Vec<(Method, &str)> = D::routes().list().map(|(method, path)| (method.clone(), path)).collect();
     for (n, (method, template)) in routes.into_iter().enumerate() {
-        let token = sign_in(n).await;
+        let (token, own) = prepare(n, template).await;
         let fill = |id: &str| {
             let parts = template.split('/').map(|part| if part.starts_with('{') { id } else { part });
             format!("{prefix}{}", parts.collect::<Vec<_>>().join("/"))
         };
-        for bearer in [None, Some(&token)] {
+        let mut tries: Vec<(String, RequestBuilder)> = Vec::new();
+        for (who, bearer) in [("nobody", None), ("somebody", Some(&token))] {
             let request = |path: &str| {
                 let request = world.request(method.clone(), path);
                 match bearer {
@@ -171,28 +176,27 @@ async fn sweep<D: Dialect>(
                     None => request,
                 }
             };
-            let who = if bearer.is_some() { "somebody" } else { "nobody" };
             if template.contains('{') {
-                for id in IDS {
-                    let path = fill(id);
-                    judge(&format!("{who}: {method} {path}"), request(&path).json(&json!({})), fits).await;
-                }
                 let long = "9".repeat(4000);
-                judge(&format!("{who}: {method} {template}, a long id"), request(&fill(&long)), fits).await;
+                for id in IDS.iter().copied().chain([long.as_str()]) {
+                    let asked = format!("{who}: {method} {template} with {id:.40}");
+                    tries.push((asked, request(&fill(id)).json(&json!({}))));
+                }
             }
             for query in QUERIES {
-                let path = format!("{}?{query}", fill("1"));
-                judge(&format!("{who}: {method} {path}"), request(&path), fits).await;
+                let path = format!("{}?{query}", fill(&own));
+                tries.push((format!("{who}: {method} {path}"), request(&path)));
             }
             for Hostile { name, kind, body } in &bodies {
-                let mut request = request(&fill("1"));
+                let mut request = request(&fill(&own)).body(Body::from(body.clone()));
                 if !kind.is_empty() {
                     request = request.header("content-type", *kind);
                 }
-                judge(&format!("{who}: {method} {template}, {name}"), request.body(Body::from(body.clone())), fits)
-                    .await;
+                tries.push((format!("{who}: {method} {template}, {name}"), request));
             }
         }
+        let judged = tries.into_iter().map(|(asked, request)| async move { judge(&asked, request, fits).await });
+        stream::iter(judged).buffer_unordered(8).collect::<()>().await;
     }
 }
 
@@ -214,8 +218,13 @@ fn conectars(body: &Value) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_input_upsets_agrovet() {
     let world = World::start().await;
-    sweep::<Agrovet>(&world, "", agrovets, async |n| {
-        world.agrovet("Ana", &format!("5917{n:07}"), "consumer").await.token
+    sweep::<Agrovet>(&world, "", agrovets, async |n, template| {
+        let ana = world.agrovet("Ana", &format!("5917{n:07}"), "consumer").await;
+        if !template.starts_with("/api/media/") {
+            return (ana.token, ana.id.to_string());
+        }
+        let file = world.call(Method::POST, "/api/media/", &ana.token, json!({ "name": "Toro" })).await;
+        (ana.token, file.body["id"].to_string())
     })
     .await;
 }
@@ -223,8 +232,9 @@ async fn no_input_upsets_agrovet() {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_input_upsets_conectar() {
     let world = World::start().await;
-    sweep::<Conectar>(&world, "/api/v1", conectars, async |n| {
-        world.conectar("Ana", &format!("ana{n}@example.com"), "CLIENTE").await.token
+    sweep::<Conectar>(&world, "/api/v1", conectars, async |n, _| {
+        let ana = world.conectar("Ana", &format!("ana{n}@example.com"), "CLIENTE").await;
+        (ana.token, ana.id.as_str().unwrap_or_default().to_owned())
     })
     .await;
 }

@@ -16,36 +16,35 @@ use uuid::Uuid;
 use crate::answer::Answer;
 
 const SERVICES: [&str; 4] = ["auth", "users", "media", "edge-gateway"];
-pub const ADMIN_EMAIL: &str = "root@example.com";
-pub const ADMIN_PHONE: &str = "50500000001";
-pub const PASSWORD: &str = "Campo2026seco";
+pub(crate) const ADMIN_EMAIL: &str = "root@example.com";
+pub(crate) const ADMIN_PHONE: &str = "50500000001";
+pub(crate) const PASSWORD: &str = "Campo2026seco";
 
 /// Every service and the edge, on databases and a Redis of their own.
-pub struct World {
+pub(crate) struct World {
     /// `http://127.0.0.1:<port>`.
-    pub base: String,
-    pub http: reqwest::Client,
-    pub redis: Redis,
+    pub(crate) base: String,
+    pub(crate) http: reqwest::Client,
+    pub(crate) redis: Redis,
     folder: PathBuf,
     stop: Stop,
 }
 
 /// Somebody who is signed in.
 #[derive(Clone, Debug)]
-pub struct Person {
-    pub token: String,
+pub(crate) struct Person {
+    pub(crate) token: String,
     /// The id that the dialect shows: a number for Agrovet, a UUID for Conectar.
-    pub id: Value,
-    pub name: String,
+    pub(crate) id: Value,
 }
 
 impl World {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::with(&[]).await
     }
 
     /// With further flags for the edge; rate limits are off unless these turn them on.
-    pub async fn with(flags: &[&str]) -> Self {
+    pub(crate) async fn with(flags: &[&str]) -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let redis = Redis::start().await;
         let folder = std::env::temp_dir().join(format!("plaza-edge-{}", Uuid::new_v4().simple()));
@@ -128,44 +127,44 @@ impl World {
     }
 
     /// A request to a path at the edge.
-    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.http.request(method, format!("{}{path}", self.base))
     }
 
-    pub fn get(&self, path: &str) -> RequestBuilder {
+    pub(crate) fn get(&self, path: &str) -> RequestBuilder {
         self.request(Method::GET, path)
     }
 
-    pub fn post(&self, path: &str) -> RequestBuilder {
+    pub(crate) fn post(&self, path: &str) -> RequestBuilder {
         self.request(Method::POST, path)
     }
 
     /// Sends it and keeps the answer, for a snapshot.
-    pub async fn ask(&self, request: RequestBuilder) -> Answer {
+    pub(crate) async fn ask(&self, request: RequestBuilder) -> Answer {
         Answer::of(request.send().await.expect("the edge answers")).await
     }
 
     /// Registers somebody in Agrovet and signs them in.
-    pub async fn agrovet(&self, name: &str, phone: &str, role: &str) -> Person {
+    pub(crate) async fn agrovet(&self, name: &str, phone: &str, role: &str) -> Person {
         let form = json!({
             "phone_number": phone, "password": PASSWORD, "full_name": name, "last_name": "Prueba", "role": role,
         });
         let answer = self.ask(self.post("/api/auth/register/").json(&form)).await;
         assert_eq!(answer.status, 201, "{answer}");
         let token = answer.body["token"].as_str().expect("a token").to_owned();
-        Person { token, id: answer.body["user"]["id"].clone(), name: name.to_owned() }
+        Person { token, id: answer.body["user"]["id"].clone() }
     }
 
     /// Registers somebody in Conectar and signs them in.
-    pub async fn conectar(&self, name: &str, email: &str, role: &str) -> Person {
+    pub(crate) async fn conectar(&self, name: &str, email: &str, role: &str) -> Person {
         let form = json!({ "email": email, "password": PASSWORD, "nombre": name, "apellido": "Prueba", "rol": role });
         let answer = self.ask(self.post("/api/v1/auth/register").json(&form)).await;
         assert_eq!(answer.status, 201, "{answer}");
         let token = self.conectar_login(email, PASSWORD).await;
-        Person { token, id: answer.body["id"].clone(), name: name.to_owned() }
+        Person { token, id: answer.body["id"].clone() }
     }
 
-    pub async fn conectar_login(&self, email: &str, password: &str) -> String {
+    pub(crate) async fn conectar_login(&self, email: &str, password: &str) -> String {
         let form = [("username", email), ("password", password)];
         let answer = self.ask(self.post("/api/v1/auth/login").form(&form)).await;
         assert_eq!(answer.status, 200, "{answer}");
@@ -173,24 +172,24 @@ impl World {
     }
 
     /// The administrator's access token.
-    pub async fn admin(&self) -> String {
+    pub(crate) async fn admin(&self) -> String {
         self.conectar_login(ADMIN_EMAIL, PASSWORD).await
     }
 
     /// The last SMS sent to a phone, once it is there.
-    pub async fn sms(&self, phone: &str) -> String {
+    pub(crate) async fn sms(&self, phone: &str) -> String {
         let file = self.folder.join("outbox/sms.jsonl");
         let last = || {
             let lines = std::fs::read_to_string(&file).unwrap_or_default();
-            let sent = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-            sent.filter(|sms| sms["to"] == phone).last().map(|sms| sms["text"].as_str().unwrap_or_default().to_owned())
+            let mut sent = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            sent.rfind(|sms| sms["to"] == phone).map(|sms| sms["text"].as_str().unwrap_or_default().to_owned())
         };
         testkit::eventually("an SMS arrives", async || last().is_some()).await;
         last().expect("it arrived")
     }
 
     /// The texts of all mails sent so far, once there is one.
-    pub async fn mails(&self) -> Vec<String> {
+    pub(crate) async fn mails(&self) -> Vec<String> {
         let folder = self.folder.join("outbox/mail");
         let all = || {
             let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();

@@ -27,7 +27,7 @@ use tonic::{Code, Status};
 
 use crate::demo::people::{ADMINISTRATOR, PASSWORD, PEOPLE, Person};
 use crate::installation::{Place, expect_running};
-use crate::report::{Step, line};
+use crate::report::{Step, line, print};
 use crate::services::Peers;
 
 #[derive(clap::Args, Clone, Debug)]
@@ -43,7 +43,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let made = seed(&Peers::of(&addresses)?).await?;
     step.found(made.to_string());
     step.done();
-    println!("\n{}\nTry:\n\n{}", table(), requests(&addresses.edge));
+    print(format_args!("\n{}\nTry:\n\n{}", table(), requests(&addresses.edge)));
     Ok(())
 }
 

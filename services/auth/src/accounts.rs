@@ -3,9 +3,10 @@
 
 use chrono::{DateTime, Utc};
 use kit::db::OnConstraint;
-use kit::error::{Error, Result, denied, invalid, invalid_because, not_found};
+use kit::error::{Error, Result, denied, invalid_because, not_found};
 use kit::identity::{Caller, Roles, caller};
 use kit::outbox::publish;
+use kit::wire::{parse_id, timestamp};
 use proto::access::v1::Role;
 use proto::auth::v1::account_service_server::AccountService;
 use proto::auth::v1::{
@@ -75,7 +76,7 @@ impl AccountService for Auth {
     async fn update_account(&self, request: Request<UpdateAccountRequest>) -> Result<Response<Account>, Status> {
         let caller = caller(&request)?;
         let input = request.into_inner();
-        let id = parse_id(&input.id)?;
+        let id = parse_id("id", &input.id)?;
         caller.may_act_for(id)?;
         let phone = input.phone.as_deref().map(Phone::parse).transpose()?;
         let present = fetch_account(&self.db, id).await?.ok_or_else(account_not_found)?;
@@ -121,7 +122,7 @@ impl AccountService for Auth {
     ) -> Result<Response<DeleteAccountResponse>, Status> {
         let caller = caller(&request)?;
         let input = request.into_inner();
-        let id = parse_id(&input.id)?;
+        let id = parse_id("id", &input.id)?;
         caller.may_act_for(id)?;
         let present = fetch_account(&self.db, id).await?.ok_or_else(account_not_found)?;
         if present.state == State::Deleted {
@@ -158,7 +159,7 @@ impl AccountService for Auth {
     async fn ban_account(&self, request: Request<BanAccountRequest>) -> Result<Response<Account>, Status> {
         let caller = caller(&request)?;
         let input = request.into_inner();
-        let id = parse_id(&input.id)?;
+        let id = parse_id("id", &input.id)?;
         if id == caller.id {
             return Err(denied("SELF_NOT_BANNABLE", "nobody bans themselves").into());
         }
@@ -192,7 +193,7 @@ impl AccountService for Auth {
 
     async fn unban_account(&self, request: Request<UnbanAccountRequest>) -> Result<Response<Account>, Status> {
         let caller = caller(&request)?;
-        let id = parse_id(&request.get_ref().id)?;
+        let id = parse_id("id", &request.get_ref().id)?;
         let now = self.clock.now();
 
         let mut tx = self.begin().await?;
@@ -327,17 +328,9 @@ impl From<AccountRow> for Account {
     }
 }
 
-pub(crate) fn timestamp(at: DateTime<Utc>) -> prost_types::Timestamp {
-    prost_types::Timestamp { seconds: at.timestamp(), nanos: at.timestamp_subsec_nanos() as i32 }
-}
-
-pub(crate) fn parse_id(id: &str) -> Result<Uuid> {
-    id.parse().map_err(|_| invalid("id", "must be a UUID"))
-}
-
 /// The id, or `own` when it is empty.
 pub(crate) fn id_or(id: &str, own: Uuid) -> Result<Uuid> {
-    if id.is_empty() { Ok(own) } else { parse_id(id) }
+    if id.is_empty() { Ok(own) } else { parse_id("id", id) }
 }
 
 pub(crate) fn account_not_found() -> Error {

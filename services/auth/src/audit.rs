@@ -4,6 +4,7 @@
 use chrono::{DateTime, Utc};
 use kit::error::Result;
 use kit::identity::caller;
+use kit::wire::timestamp;
 use proto::auth::v1::audit_service_server::AuditService;
 use proto::auth::v1::{AuditEntry, ListAuditEntriesRequest, ListAuditEntriesResponse};
 use sqlx::{PgConnection, PgPool};
@@ -11,7 +12,7 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use crate::Auth;
-use crate::accounts::{id_or, timestamp};
+use crate::accounts::id_or;
 
 #[tonic::async_trait]
 impl AuditService for Auth {

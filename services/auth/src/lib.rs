@@ -1,7 +1,6 @@
 //! Accounts: login names, secrets, roles, bans, sessions. `auth` decides who may come in; what screens show of the
 //! account is copied to `users`, in the same operation.
 
-
 mod accounts;
 mod audit;
 mod deliveries;

@@ -1,8 +1,8 @@
-//! Five wrong passwords in a row close a name for a minute, and so does every further one. Names are counted whether
+//! A few wrong passwords in a row close a name for a minute, and so does every further one. Names are counted whether
 //! anybody has them or not, so that the lock tells nobody who exists.
 //!
 //! Passwords take long to check, and many guesses may be checked at once. A verdict is therefore told only if the name
-//! is still open when it is reached: of a hundred guesses made together, five are answered.
+//! is still open when it is reached: of a hundred guesses made together, the first few are answered.
 
 use std::time::Duration;
 
@@ -10,8 +10,10 @@ use chrono::{DateTime, Utc};
 use kit::error::{Error, Result, exhausted};
 use sqlx::{PgConnection, PgExecutor};
 
-/// Failures in a row before the name is closed.
-const ALLOWED: i32 = 5;
+/// Failures in a row before a phone is closed.
+pub(crate) const ALLOWED: i32 = 5;
+/// The same for an email: the frontend behind those sends every failed login twice.
+pub(crate) const ALLOWED_TWICE_SENT: i32 = 10;
 /// How long it stays closed.
 const CLOSED_FOR: Duration = Duration::from_secs(60);
 /// Failures this old do not count any more.
@@ -26,7 +28,12 @@ pub(crate) async fn check(db: impl PgExecutor<'_>, name: &[u8], now: DateTime<Ut
 }
 
 /// Counts a failure. Refuses when the name was closed meanwhile: then nothing may be said about the guess.
-pub(crate) async fn count_failure(conn: &mut PgConnection, name: &[u8], now: DateTime<Utc>) -> Result<()> {
+pub(crate) async fn count_failure(
+    conn: &mut PgConnection,
+    name: &[u8],
+    allowed: i32,
+    now: DateTime<Utc>,
+) -> Result<()> {
     let counted = sqlx::query!(
         "insert into login_failures as f (name, failures, failed_at) values ($1, 1, $2)
          on conflict (name) do update set
@@ -36,7 +43,7 @@ pub(crate) async fn count_failure(conn: &mut PgConnection, name: &[u8], now: Dat
          where f.locked_until is null or f.locked_until <= $2",
         name,
         now,
-        ALLOWED,
+        allowed,
         now - FORGOTTEN_AFTER,
         now + CLOSED_FOR,
     )

@@ -15,6 +15,7 @@ use crate::accounts::{AccountRow, Live, State, fetch_account, fetch_account_by_n
 use crate::audit::{self, Entry};
 use crate::email::Email;
 use crate::hash::Verdict;
+use crate::lockout::{ALLOWED, ALLOWED_TWICE_SENT};
 use crate::phone::Phone;
 use crate::{Auth, Secrets, commit, lockout};
 
@@ -24,6 +25,8 @@ pub(crate) struct LoginName {
     pub(crate) email: Option<String>,
     /// What its failures are counted under.
     pub(crate) key: [u8; 32],
+    /// How many in a row are answered.
+    allowed: i32,
 }
 
 impl LoginName {
@@ -32,24 +35,29 @@ impl LoginName {
         match login {
             Some(Login::Phone(typed)) => match Phone::parse(typed) {
                 Ok(phone) => Self::phone(&phone, secrets),
-                Err(_) => Self { phone_digits: None, email: None, key: key(secrets, "phone", typed) },
+                Err(_) => Self { phone_digits: None, email: None, key: key(secrets, "phone", typed), allowed: ALLOWED },
             },
             Some(Login::Email(typed)) => match Email::parse(typed) {
                 Ok(email) => Self::email(&email, secrets),
-                Err(_) => Self { phone_digits: None, email: None, key: key(secrets, "email", typed) },
+                Err(_) => Self {
+                    phone_digits: None,
+                    email: None,
+                    key: key(secrets, "email", typed),
+                    allowed: ALLOWED_TWICE_SENT,
+                },
             },
-            None => Self { phone_digits: None, email: None, key: key(secrets, "", "") },
+            None => Self { phone_digits: None, email: None, key: key(secrets, "", ""), allowed: ALLOWED },
         }
     }
 
     pub(crate) fn phone(phone: &Phone, secrets: &Secrets) -> Self {
         let digits = phone.digits().to_owned();
-        Self { key: key(secrets, "phone", &digits), phone_digits: Some(digits), email: None }
+        Self { key: key(secrets, "phone", &digits), phone_digits: Some(digits), email: None, allowed: ALLOWED }
     }
 
     pub(crate) fn email(email: &Email, secrets: &Secrets) -> Self {
         let key = key(secrets, "email", &email.folded());
-        Self { phone_digits: None, email: Some(email.as_str().to_owned()), key }
+        Self { phone_digits: None, email: Some(email.as_str().to_owned()), key, allowed: ALLOWED_TWICE_SENT }
     }
 }
 
@@ -73,7 +81,7 @@ impl Auth {
         // Nobody's id: what is noted under it goes nowhere, at the same cost.
         let id = found.as_ref().map_or(Uuid::nil(), |account| account.id);
         let Some(found) = found.filter(|_| verdict != Verdict::Wrong) else {
-            return Err(self.failed(&name.key, id, "LOGIN_FAILED", bad_credentials()).await);
+            return Err(self.failed(&name.key, name.allowed, id, "LOGIN_FAILED", bad_credentials()).await);
         };
         let new_hash = match verdict {
             Verdict::RightButStale => Some(self.hasher.hash(password).await?),
@@ -98,7 +106,9 @@ impl Auth {
             }
             if !self.use_second_factor(&mut tx, account.id, second_factor, now).await? {
                 tx.rollback().await?;
-                return Err(self.failed(&name.key, account.id, "SECOND_FACTOR_FAILED", bad_second_factor()).await);
+                return Err(self
+                    .failed(&name.key, name.allowed, account.id, "SECOND_FACTOR_FAILED", bad_second_factor())
+                    .await);
             }
         }
         lockout::forgive(&mut tx, &name.key, now).await?;
@@ -122,7 +132,7 @@ impl Auth {
         let verdict = self.hasher.verify(password, account.password_hash.as_deref()).await?;
         if verdict == Verdict::Wrong {
             let wrong = invalid_because(field, "WRONG_PASSWORD", "is not the account's password");
-            return Err(self.failed(&name, id, "PASSWORD_CHECK_FAILED", wrong).await);
+            return Err(self.failed(&name, ALLOWED, id, "PASSWORD_CHECK_FAILED", wrong).await);
         }
         let mut tx = self.begin().await?;
         lockout::forgive(&mut tx, &name, self.clock.now()).await?;
@@ -131,11 +141,11 @@ impl Auth {
     }
 
     /// Counts and notes a failure; the error to answer with, which is another one when the name was closed meanwhile.
-    async fn failed(&self, name: &[u8], account_id: Uuid, action: &'static str, error: Error) -> Error {
+    async fn failed(&self, name: &[u8], allowed: i32, account_id: Uuid, action: &'static str, error: Error) -> Error {
         let note = async {
             let now = self.clock.now();
             let mut tx = self.begin().await?;
-            lockout::count_failure(&mut tx, name, now).await?;
+            lockout::count_failure(&mut tx, name, allowed, now).await?;
             audit::note(&mut tx, now, Entry::by(None, account_id, action)).await?;
             commit(tx).await
         };

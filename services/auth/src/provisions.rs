@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use kit::error::{Result, aborted};
+use kit::wire::timestamp;
 use proto::auth::v1::{AccountState, Profile};
 use proto::users::v1::{AnonymizeUserRequest, ProvisionUserRequest, WithdrawUserRequest};
 use sqlx::{PgConnection, PgPool};
 use tonic::Request;
 use uuid::Uuid;
 
-use crate::accounts::{AccountRow, State, lock_account, timestamp};
+use crate::accounts::{AccountRow, State, lock_account};
 use crate::{Auth, commit};
 
 /// No change takes as long: requests have deadlines, and one that lasts longer finds its intent gone and gives up.

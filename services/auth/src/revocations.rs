@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use chrono::{DateTime, Utc};
 use kit::error::{Result, unavailable};
 use kit::identity::Revocations;
+use kit::wire::timestamp;
 use proto::auth::v1::Revocation;
 use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::Auth;
-use crate::accounts::timestamp;
 
 /// How many sessions are announced at once.
 const BATCH: i64 = 1000;

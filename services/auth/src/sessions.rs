@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use kit::error::{Error, Result, not_found};
 use kit::identity::caller;
 use kit::outbox::publish;
+use kit::wire::{parse_id, timestamp};
 use proto::auth::v1::session_service_server::SessionService;
 use proto::auth::v1::{
     ListRevocationsRequest, ListRevocationsResponse, ListSessionsRequest, ListSessionsResponse, LogInRequest,
@@ -16,7 +17,7 @@ use sqlx::{PgConnection, PgPool};
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use crate::accounts::{AccountRow, parse_id, timestamp};
+use crate::accounts::AccountRow;
 use crate::audit::{self, Entry};
 use crate::login::LoginName;
 use crate::refresh::{self, LIFE};
@@ -83,7 +84,7 @@ impl SessionService for Auth {
         request: Request<RevokeSessionRequest>,
     ) -> Result<Response<RevokeSessionResponse>, Status> {
         let caller = caller(&request)?;
-        let id = parse_id(&request.get_ref().id)?;
+        let id = parse_id("id", &request.get_ref().id)?;
         let now = self.clock.now();
 
         let mut tx = self.begin().await?;

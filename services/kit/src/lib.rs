@@ -27,6 +27,7 @@ pub mod service;
 pub mod storage;
 pub mod telemetry;
 pub mod tls;
+pub mod wire;
 
 pub use client::Peer;
 pub use clock::Clock;

@@ -29,7 +29,12 @@ const SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.
 /// Starts logs, metrics and traces of the process; inside a runtime, once. Reads `LOG` (such as `info,users=debug`),
 /// `LOG_FORMAT` (`json` or `text`) and `OTEL_EXPORTER_OTLP_ENDPOINT`.
 pub fn init(service: &str) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_from_env("LOG").unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn"));
+    init_with(service, "info,sqlx=warn")
+}
+
+/// The same with another filter for when `LOG` says nothing.
+pub fn init_with(service: &str, filter: &str) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_from_env("LOG").unwrap_or_else(|_| EnvFilter::new(filter));
     let text = match std::env::var("LOG_FORMAT").as_deref() {
         Ok("json") => false,
         Ok("text") => true,

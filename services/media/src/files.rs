@@ -6,15 +6,14 @@ mod sql;
 
 use std::future::ready;
 use std::net::IpAddr;
-use std::time::SystemTime;
 
 use bytes::Bytes;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use futures_util::{Stream, TryStreamExt as _};
 use kit::error::{denied, exhausted, invalid, invalid_because, not_found, refused};
 use kit::identity::{Caller, Peer, caller, peer, try_caller};
 use kit::page;
-use prost_types::Timestamp;
+use kit::wire::{parse_id, timestamp};
 use proto::media::v1::media_service_server::MediaService;
 use proto::media::v1::{
     self, Accept, AssignMediaRequest, BatchGetMediaRequest, BatchGetMediaResponse, ClaimMediaRequest,
@@ -67,7 +66,7 @@ impl MediaService for Media {
     async fn get_media(&self, request: Request<GetMediaRequest>) -> Result<Response<v1::Media>, Status> {
         let caller = try_caller(&request);
         let file = match request.into_inner().key {
-            Some(get_media_request::Key::Id(id)) => fetch_file(&self.db, uuid("id", &id)?).await?,
+            Some(get_media_request::Key::Id(id)) => fetch_file(&self.db, parse_id("id", &id)?).await?,
             Some(get_media_request::Key::Number(number)) => fetch_file_numbered(&self.db, number).await?,
             None => None,
         };
@@ -81,7 +80,7 @@ impl MediaService for Media {
     ) -> Result<Response<BatchGetMediaResponse>, Status> {
         let caller = try_caller(&request);
         let BatchGetMediaRequest { ids, numbers } = request.into_inner();
-        let ids = ids.iter().map(|id| uuid("ids", id)).collect::<kit::Result<Vec<_>>>()?;
+        let ids = ids.iter().map(|id| parse_id("ids", id)).collect::<kit::Result<Vec<_>>>()?;
         let files = list_files_named(&self.db, &ids, &numbers).await?;
         let visible = files.into_iter().filter(|file| file.visible_to(caller));
         let media = visible.map(|file| self.shown(file, caller)).collect();
@@ -140,7 +139,7 @@ impl MediaService for Media {
             Some(Peer(name)) if matches!(&*name, "users" | "auth") => None,
             _ => Some(caller(&request)?),
         };
-        self.delete(uuid("id", &request.get_ref().id)?, owner).await?;
+        self.delete(parse_id("id", &request.get_ref().id)?, owner).await?;
         Ok(Response::new(DeleteMediaResponse {}))
     }
 
@@ -152,7 +151,7 @@ impl MediaService for Media {
 
     async fn assign_media(&self, request: Request<AssignMediaRequest>) -> Result<Response<v1::Media>, Status> {
         let AssignMediaRequest { id, owner_id } = request.get_ref();
-        let file = self.assign(uuid("id", id)?, uuid("owner_id", owner_id)?).await?;
+        let file = self.assign(parse_id("id", id)?, parse_id("owner_id", owner_id)?).await?;
         Ok(Response::new(file.into()))
     }
 
@@ -166,7 +165,7 @@ impl MediaService for Media {
     async fn sign_file(&self, request: Request<SignFileRequest>) -> Result<Response<SignFileResponse>, Status> {
         let caller = caller(&request)?;
         let SignFileRequest { id, seconds } = request.get_ref();
-        let file = fetch_file(&self.db, uuid("id", id)?).await?.ok_or_else(absent)?;
+        let file = fetch_file(&self.db, parse_id("id", id)?).await?.ok_or_else(absent)?;
         file.check_owner(caller)?;
         let key = file.object_key.ok_or_else(|| refused("NO_FILE", "a description without a file"))?;
         let seconds = if *seconds == 0 { 300 } else { *seconds };
@@ -230,7 +229,7 @@ impl Media {
         header: UpdateHeader,
         chunks: impl Stream<Item = kit::Result<Bytes>>,
     ) -> kit::Result<FileRow> {
-        let id = uuid("id", &header.id)?;
+        let id = parse_id("id", &header.id)?;
         let file = fetch_file(&self.db, id).await?.ok_or_else(absent)?;
         file.check_owner(caller)?;
         let documents = names::private(file.folder());
@@ -367,20 +366,12 @@ impl From<FileRow> for v1::Media {
     }
 }
 
-pub(crate) fn timestamp(at: DateTime<Utc>) -> Timestamp {
-    SystemTime::from(at).into()
-}
-
 fn absent() -> kit::Error {
     not_found("MEDIA_NOT_FOUND", "no such file")
 }
 
 fn not_yours() -> kit::Error {
     denied("NOT_YOURS", "the file is somebody else's")
-}
-
-fn uuid(field: &'static str, text: &str) -> kit::Result<Uuid> {
-    text.parse().map_err(|_| invalid(field, "must be a UUID"))
 }
 
 /// What follows the header: chunks and nothing else.

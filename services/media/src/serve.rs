@@ -11,6 +11,7 @@ use futures_util::stream::{self, BoxStream};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use kit::error::{denied, internal, not_found, out_of_range};
 use kit::identity::Caller;
+use kit::wire::timestamp;
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, GetResultPayload};
 use proto::media::v1::read_file_response::Part;
@@ -25,7 +26,6 @@ use uuid::Uuid;
 use crate::Media;
 use crate::blobs::storage_failed;
 use crate::content::Content;
-use crate::files::timestamp;
 use crate::names;
 
 /// Largest piece of a file in one message.

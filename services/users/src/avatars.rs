@@ -3,13 +3,14 @@
 
 use chrono::{DateTime, Utc};
 use kit::error::{invalid_because, not_found};
+use kit::wire::parse_id;
 use proto::media::v1::get_media_request::Key;
 use proto::media::v1::{AssignMediaRequest, DeleteMediaRequest, GetMediaRequest, Kind, Media};
 use sqlx::{PgConnection, PgExecutor};
 use tonic::Code;
 use uuid::Uuid;
 
-use crate::{Users, parse_id};
+use crate::Users;
 
 /// A file that may be shown as somebody's picture.
 pub(crate) struct Avatar {

@@ -4,13 +4,14 @@
 use kit::identity::Roles;
 use kit::inbox::{Consumer, Received};
 use kit::outbox::publish;
+use kit::wire::parse_id;
 use proto::Event;
 use proto::access::v1::Role;
 use proto::events::v1::{AccountChanged, MediaDeleted, UserAvatarUploaded, UserUpdated};
 use sqlx::PgConnection;
 
+use crate::Users;
 use crate::people::{Account, Person, lock_person, lock_wearers, update_account, update_avatar};
-use crate::{Users, parse_id};
 
 #[tonic::async_trait]
 impl Consumer for Users {

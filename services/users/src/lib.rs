@@ -9,13 +9,11 @@ mod search;
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use kit::error::{Error, invalid, not_found};
+use kit::error::{Error, not_found};
 use proto::media::v1::media_service_client::MediaServiceClient;
 use proto::users::v1::device_service_server::DeviceServiceServer;
 use proto::users::v1::user_service_server::UserServiceServer;
 use sqlx::{PgPool, PgTransaction};
-use uuid::Uuid;
 
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
 
@@ -73,13 +71,4 @@ async fn commit(tx: PgTransaction<'static>) -> kit::Result<()> {
 
 fn no_such_user() -> Error {
     not_found("USER_NOT_FOUND", "no such person")
-}
-
-/// An id that the contract's field rules let through, so the error is for callers that skip them.
-fn parse_id(field: &'static str, id: &str) -> kit::Result<Uuid> {
-    id.parse().map_err(|_| invalid(field, "must be a UUID"))
-}
-
-fn timestamp(at: DateTime<Utc>) -> prost_types::Timestamp {
-    prost_types::Timestamp { seconds: at.timestamp(), nanos: at.timestamp_subsec_nanos() as i32 }
 }

@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use kit::error::{denied, invalid};
 use kit::identity::{Caller, Roles, caller, try_caller};
 use kit::page;
+use kit::wire::{parse_id, timestamp};
 use proto::access::v1::Role;
 use proto::auth::v1::{AccountState, Profile};
 use proto::common::v1::Point;
@@ -27,7 +28,7 @@ use crate::avatars::exchange_avatar;
 use crate::devices::delete_devices;
 use crate::events::{publish_changes, publish_picture};
 use crate::search::{Patterns, anywhere, before_roles, words};
-use crate::{Users, commit, no_such_user, parse_id, timestamp};
+use crate::{Users, commit, no_such_user};
 use sql::*;
 
 pub(crate) use sql::{lock_person, lock_wearers, update_account, update_avatar};

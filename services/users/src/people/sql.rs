@@ -141,8 +141,7 @@ pub(super) async fn search_people(
         r"from people
           where state = 'ACTIVE' and id <> $4
               and search like plain($1) and search like all (string_to_array(plain($2), E'\n'))
-          order by coalesce(lower(email) = $3, false) desc, coalesce(starts_with(lower(email), $3), false) desc,
-              search, id
+          order by coalesce(lower(email) = $3, false) desc, search, id
           limit $5",
         patterns.best,
         patterns.others,

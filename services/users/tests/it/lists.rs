@@ -182,7 +182,7 @@ async fn lists_and_searches_use_their_indexes_also_when_they_are_run_often() {
         ("Bitmap Index Scan on people_search", "count(*)::int as \"count!\"", somebody.to_owned()),
         (
             "Bitmap Index Scan on people_search",
-            "starts_with",
+            "coalesce(lower(email) = $3",
             "'%505000017%', '', '505000017', gen_random_uuid(), 20".to_owned(),
         ),
         ("BitmapOr", "number = any($2)", "array[gen_random_uuid()], '{1,2,3}'".to_owned()),
