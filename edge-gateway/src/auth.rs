@@ -7,12 +7,18 @@
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
-use kit::identity::{Caller, Verifier};
+use kit::identity::{Caller, Claims, Verifier};
+use proto::auth::v1::AccountState;
+use proto::users::v1::GetUserRequest;
+use proto::users::v1::get_user_request::Key;
 use tonic::Code;
 
+use crate::Edge;
 use crate::dialect::{Credentials, Dialect, Problem};
 use crate::routes::{Describe, Operation};
 
@@ -70,6 +76,23 @@ fn token<'h>(headers: &'h HeaderMap, schemes: &[&str]) -> Result<&'h str, Creden
     }
 }
 
+/// Why a session has ended: frontends drop theirs at any 401, so this is the last thing its user reads. A token is
+/// found ended only after its signature was found good, so what it says is true; the question to `users` is the edge's
+/// own, because the token opens no door any more.
+pub async fn why_ended(edge: &Edge, headers: &HeaderMap) -> Credentials {
+    let subject = || {
+        let token = headers.get(AUTHORIZATION)?.to_str().ok()?.split_ascii_whitespace().nth(1)?;
+        let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
+        Some(serde_json::from_slice::<Claims>(&claims).ok()?.sub)
+    };
+    let Some(id) = subject() else { return Credentials::Revoked };
+    match edge.users().get_user(GetUserRequest { key: Some(Key::Id(id.to_string())) }).await {
+        Ok(person) if person.get_ref().state() == AccountState::Banned => Credentials::Banned,
+        Err(refusal) if refusal.code() == Code::NotFound => Credentials::Deleted,
+        _ => Credentials::Revoked,
+    }
+}
+
 /// Runs a call in the name of a token that has just been issued, whatever the request itself came with.
 pub async fn acting<F: Future>(access_token: &str, call: F) -> F::Output {
     let authorization = Some(format!("Bearer {access_token}").into());
@@ -122,9 +145,15 @@ macro_rules! callers {
         impl axum::extract::FromRequestParts<$dialect> for kit::identity::Caller {
             type Rejection = $error;
 
-            async fn from_request_parts(parts: &mut http::request::Parts, _: &$dialect) -> Result<Self, $error> {
-                $crate::auth::Identity::required(parts.extensions.get())
-                    .map_err(|why| $crate::dialect::Problem::Credentials(why).into())
+            async fn from_request_parts(parts: &mut http::request::Parts, edge: &$dialect) -> Result<Self, $error> {
+                use $crate::dialect::{Credentials, Problem};
+                match $crate::auth::Identity::required(parts.extensions.get()) {
+                    Ok(caller) => Ok(caller),
+                    Err(Credentials::Revoked) => {
+                        Err(Problem::Credentials($crate::auth::why_ended(edge, &parts.headers).await).into())
+                    }
+                    Err(why) => Err(Problem::Credentials(why).into()),
+                }
             }
         }
 

@@ -83,6 +83,8 @@ pub enum Problem {
     KeyReused,
     Overloaded,
     Timeout,
+    /// The client stopped sending in the middle of its body.
+    Stalled,
     Panic,
     /// What a service answered, or would have.
     Status(Box<Status>),
@@ -108,6 +110,10 @@ pub enum Credentials {
     Bad,
     /// Good once, but its session has ended.
     Revoked,
+    /// Good once, but an administrator shut the account.
+    Banned,
+    /// Good once, but the account was deleted.
+    Deleted,
     /// Nobody can say at the moment.
     Unknown,
 }

@@ -362,7 +362,8 @@ fn accepts(headers: &HeaderMap, kinds: &[&str]) -> bool {
 
 async fn admit<D: Dialect>(State(dialect): State<D>, mut request: Request, next: Next) -> Response {
     // 1. Room? Refusing at once is kinder than a queue whose answers come too late.
-    let Ok(_place) = dialect.places.try_acquire() else {
+    let client = request.extensions().get().copied().unwrap_or(Client::UNKNOWN);
+    let Some(_place) = dialect.places.take(client.ip) else {
         let mut refusal = problem::<D>(Problem::Overloaded);
         refusal.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
         return refusal;

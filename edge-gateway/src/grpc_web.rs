@@ -11,7 +11,7 @@ use http::StatusCode;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use kit::access::{self, Methods};
 use kit::context::{self, Context};
-use kit::error::{denied, exhausted, unauthenticated};
+use kit::error::{denied, exhausted, unauthenticated, unavailable};
 use proto::access::v1::Who;
 use tonic::service::Routes;
 use tonic::{Code, Status};
@@ -19,9 +19,11 @@ use tonic_web::GrpcWebLayer;
 use tower::{Layer, Service};
 
 use crate::Edge;
+use crate::address::Client;
 use crate::auth::Identity;
 use crate::cors::Cors;
-use crate::dialect::Credentials;
+use crate::dialect::{Credentials, Problem};
+use crate::limit::{Class, payer};
 
 /// Headers that only the mesh may set.
 const OURS: &[&str] = &[context::CLIENT_IP, context::CLIENT_DEVICE, "l5d-client-id", "cookie"];
@@ -95,13 +97,14 @@ impl GrpcProxy {
         let peer = self.edge.owner(domain).ok_or_else(unknown)?.clone();
 
         let identity = Identity::of(request.headers(), &["bearer"], &self.edge.verifier).await;
+        let client = request.extensions().get().copied().unwrap_or(Client::UNKNOWN);
+        self.limit(path, &identity, client).await?;
         let authorization = match identity {
             Identity::Known { bearer, .. } => Some(bearer),
-            // A public RPC takes an invalid token for none; for the others it is better to say what is wrong.
-            Identity::Unknown(Credentials::Bad | Credentials::Revoked) if method.who != Who::Public => {
-                return Err(unauthenticated("BAD_TOKEN", "the token is invalid, has ended or was revoked").into());
-            }
-            Identity::Unknown(_) => None,
+            // A public RPC takes an invalid token for none. For the others this is where an outsider is stopped: the
+            // services see a call of the edge's, and let the edge do what they would let no stranger do.
+            Identity::Unknown(_) if method.who == Who::Public => None,
+            Identity::Unknown(why) => return Err(stranger(why).into()),
         };
         for name in OURS {
             request.headers_mut().remove(*name);
@@ -114,11 +117,40 @@ impl GrpcProxy {
             context.deadline = None;
             None
         } else {
-            let full = |_| exhausted("OVERLOADED", "too many requests at once", Duration::from_secs(1));
-            Some(self.edge.places.try_acquire().map_err(full)?)
+            let full = || exhausted("OVERLOADED", "too many requests at once", Duration::from_secs(1));
+            Some(self.edge.places.take(client.ip).ok_or_else(full)?)
         };
         let mut proxy = GrpcWebLayer::new().layer(peer);
         let call = proxy.call(request.map(tonic::body::Body::new));
         Ok(context::scope(context, call).await?.map(Body::new))
+    }
+
+    /// Counts the call as the same deed is counted over REST.
+    async fn limit(&self, path: &str, identity: &Identity, client: Client) -> Result<(), Status> {
+        if !self.edge.limiter.on() {
+            return Ok(());
+        }
+        let class = match path.rsplit('/').next().unwrap_or_default() {
+            "LogIn" => Class::Login,
+            "Register" | "ResetPassword" | "ChangePassword" => Class::Strict,
+            "RequestPasswordReset" => Class::Email,
+            _ => Class::Relaxed,
+        };
+        let verdict = self.edge.limiter.hit(class, &payer(Some(identity), client)).await;
+        match verdict.problem() {
+            Problem::Limited { retry_after, .. } if !verdict.allowed => {
+                let wait = Duration::from_secs(retry_after);
+                Err(exhausted("TOO_MANY_REQUESTS", "too many calls; try again later", wait).into())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+fn stranger(why: Credentials) -> kit::Error {
+    match why {
+        Credentials::Unknown => unavailable("AUTH_AWAY", "nobody can say at the moment whose token this is"),
+        Credentials::Missing => unauthenticated("NOT_SIGNED_IN", "an access token is needed"),
+        _ => unauthenticated("BAD_TOKEN", "the token is invalid, has ended or was revoked"),
     }
 }

@@ -20,7 +20,7 @@ use crate::Edge;
 use crate::dialect::{Dialect, Place, Problem};
 use crate::form::{Fields, Form, Habits, python_type};
 use crate::routes::{Describe, Operation};
-use crate::upload::{File, MAX_FILE, SpoolError};
+use crate::upload::{File, MAX_FILE, SpoolError, unread};
 
 /// JSON and the text of forms.
 pub const MAX_BODY: usize = 1 << 20;
@@ -72,7 +72,7 @@ async fn whole(request: Request) -> Result<Bytes, Problem> {
     match Limited::new(request.into_body(), MAX_BODY).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(too_large),
-        Err(error) => Err(Problem::BrokenForm(error.to_string())),
+        Err(error) => Err(unread(&*error, Problem::BrokenJson)),
     }
 }
 
@@ -96,7 +96,7 @@ async fn multipart(request: Request, edge: &Edge, habits: Habits) -> Result<Fiel
     // The limits stand below, per part.
     let mut request = request;
     DefaultBodyLimit::disable().apply(&mut request);
-    let broken = |error: axum::extract::multipart::MultipartError| Problem::BrokenForm(error.body_text());
+    let broken = |e: axum::extract::multipart::MultipartError| unread(&e, |_| Problem::BrokenForm(e.body_text()));
     let mut form = match Multipart::from_request(request, &()).await {
         Ok(form) => form,
         Err(rejection) => return Err(Problem::BrokenForm(rejection.body_text())),
@@ -112,7 +112,7 @@ async fn multipart(request: Request, edge: &Edge, habits: Habits) -> Result<Fiel
             match File::spool(part, &edge.config.spool_dir).await {
                 Ok(file) => files.push((name, file)),
                 Err(SpoolError::TooLarge) => return Err(Problem::TooLarge { limit: MAX_FILE }),
-                Err(SpoolError::Broken(why)) => return Err(Problem::BrokenForm(why)),
+                Err(SpoolError::Broken(why)) => return Err(why),
                 Err(SpoolError::Disk(error)) => {
                     tracing::error!(%error, "an upload cannot be spooled");
                     return Err(Problem::Overloaded);
@@ -274,6 +274,6 @@ pub async fn buffered(request: Request, limit: usize) -> Result<(Request, Bytes)
             Ok((Request::from_parts(parts, Body::from(body.clone())), body))
         }
         Err(error) if error.is::<LengthLimitError>() => Err(Problem::TooLarge { limit: limit as u64 }),
-        Err(error) => Err(Problem::BrokenForm(error.to_string())),
+        Err(error) => Err(unread(&*error, Problem::BrokenForm)),
     }
 }

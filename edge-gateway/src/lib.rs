@@ -22,6 +22,7 @@ pub mod idempotency;
 pub mod input;
 pub mod limit;
 pub mod meters;
+mod places;
 pub mod platform;
 pub mod routes;
 pub mod server;
@@ -38,13 +39,13 @@ use kit::identity::Verifier;
 use kit::service::Mesh;
 use moka::future::Cache;
 use redis::aio::ConnectionManager;
-use tokio::sync::Semaphore;
 
 use crate::address::Cidr;
 use crate::clients::Clients;
 use crate::cors::Cors;
 use crate::front::Front;
 use crate::limit::{Limiter, Setting};
+use crate::places::Places;
 
 /// Configuration, from the environment.
 #[derive(Clone, Debug, clap::Parser)]
@@ -140,7 +141,7 @@ pub struct Shared {
     pub limiter: Limiter,
     pub(crate) redis: Option<ConnectionManager>,
     /// One place per request being served.
-    pub(crate) places: Semaphore,
+    pub(crate) places: Places,
     pub(crate) agrovet_cors: Cors,
     pub(crate) conectar_cors: Cors,
     pub(crate) platform_cors: Cors,
@@ -174,7 +175,7 @@ impl Edge {
             verifier: mesh.verifier.clone(),
             limiter: Limiter::new(config.rate_limits, &config.limits, mesh.redis.clone(), mesh.clock.clone()),
             redis: mesh.redis.clone(),
-            places: Semaphore::new(config.max_requests),
+            places: Places::new(config.max_requests),
             platform_cors: platform::cors(&agrovet_cors, &conectar_cors),
             agrovet_cors,
             conectar_cors,

@@ -3,6 +3,8 @@
 
 use std::io::SeekFrom;
 use std::path::Path;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -15,10 +17,12 @@ use proto::media::v1::{
 };
 use tokio::fs;
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
+use tokio::time::Sleep;
 use tonic::Status;
 use uuid::Uuid;
 
 use crate::clients::Clients;
+use crate::dialect::Problem;
 
 /// The largest file any service takes is 20 MiB of audio; `media` has the exact limits.
 pub const MAX_FILE: u64 = 21 << 20;
@@ -40,7 +44,7 @@ pub struct File {
 pub enum SpoolError {
     TooLarge,
     /// The client stopped sending, or sent what is no multipart.
-    Broken(String),
+    Broken(Problem),
     Disk(std::io::Error),
 }
 
@@ -54,7 +58,9 @@ impl File {
         let content_type = part.content_type().unwrap_or_default().to_owned();
         let mut file = unnamed(folder).await.map_err(SpoolError::Disk)?;
         let mut size = 0;
-        while let Some(chunk) = part.chunk().await.map_err(|e| SpoolError::Broken(e.body_text()))? {
+        while let Some(chunk) =
+            part.chunk().await.map_err(|e| SpoolError::Broken(unread(&e, |_| Problem::BrokenForm(e.body_text()))))?
+        {
             size += chunk.len() as u64;
             if size > MAX_FILE {
                 return Err(SpoolError::TooLarge);
@@ -138,11 +144,44 @@ const LINGER: (u64, Duration) = (64 << 20, Duration::from_secs(10));
 
 /// A request body that is read to its end even when nobody wants the rest: a client that is still sending when it is
 /// refused would otherwise see a broken connection instead of the refusal.
-pub struct Lingering(Option<Body>);
+///
+/// A client that sends nothing for [`IDLE`] in the middle of its body is given up: else a thousand of them would hold
+/// every place there is.
+pub struct Lingering {
+    body: Option<Body>,
+    idle: Option<Pin<Box<Sleep>>>,
+}
+
+/// How long a body may pause.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// The body paused for too long.
+#[derive(Debug)]
+struct Stalled;
+
+impl std::fmt::Display for Stalled {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the body stopped in the middle")
+    }
+}
+
+impl std::error::Error for Stalled {}
+
+/// What became of a body that could not be read: the client's pause, or `otherwise`.
+pub fn unread(error: &(dyn std::error::Error + 'static), otherwise: impl FnOnce(String) -> Problem) -> Problem {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if error.is::<Stalled>() {
+            return Problem::Stalled;
+        }
+        cause = error.source();
+    }
+    otherwise(error.to_string())
+}
 
 impl Lingering {
     pub fn wrap(body: Body) -> Body {
-        if http_body::Body::is_end_stream(&body) { body } else { Body::new(Self(Some(body))) }
+        if http_body::Body::is_end_stream(&body) { body } else { Body::new(Self { body: Some(body), idle: None }) }
     }
 }
 
@@ -151,29 +190,36 @@ impl http_body::Body for Lingering {
     type Error = axum::Error;
 
     fn poll_frame(
-        mut self: std::pin::Pin<&mut Self>,
-        cx: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, axum::Error>>> {
-        let Some(body) = &mut self.0 else { return std::task::Poll::Ready(None) };
-        let frame = std::task::ready!(std::pin::Pin::new(body).poll_frame(cx));
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, axum::Error>>> {
+        let Self { body: slot, idle } = &mut *self;
+        let Some(body) = slot else { return Poll::Ready(None) };
+        let Poll::Ready(frame) = Pin::new(body).poll_frame(cx) else {
+            let idle = idle.get_or_insert_with(|| Box::pin(tokio::time::sleep(IDLE)));
+            std::task::ready!(idle.as_mut().poll(cx));
+            *slot = None;
+            return Poll::Ready(Some(Err(axum::Error::new(Stalled))));
+        };
+        *idle = None;
         if !matches!(frame, Some(Ok(_))) {
-            self.0 = None;
+            *slot = None;
         }
-        std::task::Poll::Ready(frame)
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.as_ref().is_none_or(http_body::Body::is_end_stream)
+        self.body.as_ref().is_none_or(http_body::Body::is_end_stream)
     }
 
     fn size_hint(&self) -> http_body::SizeHint {
-        self.0.as_ref().map(http_body::Body::size_hint).unwrap_or_default()
+        self.body.as_ref().map(http_body::Body::size_hint).unwrap_or_default()
     }
 }
 
 impl Drop for Lingering {
     fn drop(&mut self) {
-        let Some(mut body) = self.0.take() else { return };
+        let Some(mut body) = self.body.take() else { return };
         if http_body::Body::is_end_stream(&body) {
             return;
         }

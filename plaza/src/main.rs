@@ -1,7 +1,5 @@
 //! `plaza`: the whole platform on one machine, and what its operator needs beside it.
 
-#![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test may panic"))]
-
 mod daemon;
 mod demo;
 mod doctor;

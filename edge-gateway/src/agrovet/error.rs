@@ -297,6 +297,9 @@ impl From<Problem> for Error {
                     Self::detail(401, "Cabecera token inválida. La cadena token no debe contener espacios.").challenge()
                 }
                 Credentials::Bad | Credentials::Revoked => Self::detail(401, BAD_TOKEN).challenge(),
+                Credentials::Banned | Credentials::Deleted => {
+                    Self::detail(401, "Usuario inactivo o borrado.").challenge()
+                }
                 Credentials::Unknown => Self::detail(503, UNAVAILABLE),
             },
             Problem::NoRoute | Problem::PathId { .. } | Problem::Version(_) => Self::detail(404, NOT_FOUND),
@@ -321,6 +324,7 @@ impl From<Problem> for Error {
             Problem::KeyBusy => Self::detail(409, "Una solicitud con la misma Idempotency-Key está en curso."),
             Problem::KeyReused => Self::detail(400, "La Idempotency-Key ya se usó con otro contenido."),
             Problem::Overloaded => Self::detail(503, UNAVAILABLE),
+            Problem::Stalled => Self::detail(408, "La solicitud no terminó de llegar."),
             Problem::Timeout => Self::detail(504, "El servidor no respondió a tiempo."),
             Problem::Panic => Self::detail(500, INTERNAL),
         }

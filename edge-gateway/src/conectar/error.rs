@@ -371,9 +371,10 @@ impl From<Problem> for Error {
             Problem::PathId { name } => one(&name, "uuid_parsing", "debe ser un UUID válido".into()).placed("path"),
             Problem::Status(status) => (*status).into(),
             Problem::Credentials(Credentials::Missing | Credentials::Empty) => Self::detail(401, NOT_AUTHENTICATED),
-            Problem::Credentials(Credentials::Bad | Credentials::Revoked | Credentials::Spaces) => {
-                Self::detail(401, BAD_TOKEN)
-            }
+            Problem::Credentials(Credentials::Banned) => Self::banned(),
+            Problem::Credentials(
+                Credentials::Bad | Credentials::Revoked | Credentials::Deleted | Credentials::Spaces,
+            ) => Self::detail(401, BAD_TOKEN),
             Problem::Credentials(Credentials::Unknown) => {
                 Self::new(503, UNAVAILABLE, "No se pudo conectar con autenticacion")
             }
@@ -415,6 +416,7 @@ impl From<Problem> for Error {
             Problem::Overloaded => {
                 Self::new(503, UNAVAILABLE, "Servicio no disponible temporalmente").retry_after(Some(1))
             }
+            Problem::Stalled => Self::new(408, "TIMEOUT", "La solicitud no terminó de llegar"),
             Problem::Timeout => Self::new(504, "TIMEOUT", "El servidor no respondió a tiempo"),
             Problem::Panic => Self::new(500, "INTERNAL_SERVER_ERROR", INTERNAL),
         }

@@ -13,28 +13,17 @@ pub mod sessions;
 pub mod users;
 
 use std::borrow::Cow;
-use std::convert::Infallible;
 use std::ops::Deref;
 
-use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum::response::{IntoResponse, Response};
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, SecondsFormat};
-use http::header::AUTHORIZATION;
-use http::request::Parts;
-use http::{HeaderMap, HeaderValue, StatusCode};
-use kit::identity::{Caller, Claims};
+use http::{HeaderValue, StatusCode};
 use prost_types::Timestamp;
-use proto::auth::v1::AccountState;
-use proto::users::v1::GetUserRequest;
-use proto::users::v1::get_user_request::Key;
 
 use crate::Edge;
-use crate::auth::Identity;
 pub use crate::conectar::error::{Error, On, Result};
 use crate::cors::Cors;
-use crate::dialect::{Credentials, Dialect, Problem};
+use crate::dialect::Dialect;
 use crate::form::Habits;
 use crate::limit::Class;
 use crate::routes::Routes;
@@ -51,40 +40,7 @@ impl Deref for Conectar {
     }
 }
 
-/// As [`crate::auth::callers`] writes it for the other dialect, with one more word: whose session a ban has ended is
-/// told so. The frontend drops its session at any 401, so this text is the last thing its user reads.
-impl FromRequestParts<Conectar> for Caller {
-    type Rejection = Error;
-
-    async fn from_request_parts(parts: &mut Parts, edge: &Conectar) -> Result<Self> {
-        match Identity::required(parts.extensions.get()) {
-            Ok(caller) => Ok(caller),
-            Err(Credentials::Revoked) if banned(edge, &parts.headers).await => Err(Error::banned()),
-            Err(why) => Err(Problem::Credentials(why).into()),
-        }
-    }
-}
-
-impl OptionalFromRequestParts<Conectar> for Caller {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &Conectar) -> Result<Option<Self>, Infallible> {
-        Ok(parts.extensions.get().and_then(Identity::caller))
-    }
-}
-
-/// Whether the owner of an ended session is banned. A token is found ended only after its signature was found good, so
-/// what it says is true; the question is the edge's own, because the token opens no door any more.
-async fn banned(edge: &Conectar, headers: &HeaderMap) -> bool {
-    let subject = || {
-        let token = headers.get(AUTHORIZATION)?.to_str().ok()?.split_ascii_whitespace().nth(1)?;
-        let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
-        Some(serde_json::from_slice::<Claims>(&claims).ok()?.sub)
-    };
-    let Some(id) = subject() else { return false };
-    let person = edge.users().get_user(GetUserRequest { key: Some(Key::Id(id.to_string())) }).await;
-    person.is_ok_and(|person| person.get_ref().state() == AccountState::Banned)
-}
+crate::auth::callers!(Conectar, Error);
 
 impl Dialect for Conectar {
     const HABITS: Habits = Habits::Pydantic;

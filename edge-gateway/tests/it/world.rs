@@ -70,6 +70,24 @@ impl World {
             args
         };
 
+        let http = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .timeout(Duration::from_secs(30))
+            .build()
+            .expect("a client");
+
+        let database = Database::fresh("users", &users::MIGRATOR).await;
+        let mut config = users::Config::parse_from(args("users", vec!["--database-url".into(), database.url]));
+        config.service.listener = Some(users);
+        let admin = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port");
+        config.service.mesh.admin_listen = admin;
+        spawn("users", users::run(config, stop.clone()));
+        // `auth` makes the first administrator through `users`; tries that come too early would use up numbers.
+        testkit::within(Duration::from_secs(60), "users is ready", async || {
+            http.get(format!("http://{admin}/readyz")).send().await.is_ok_and(|answer| answer.status() == 200)
+        })
+        .await;
+
         let database = Database::fresh("auth", &auth::MIGRATOR).await;
         let outbox = format!("file:{}", path("outbox"));
         let mut config = auth::Config::parse_from(args(
@@ -90,11 +108,6 @@ impl World {
         config.service.listener = Some(auth);
         spawn("auth", auth::run(config, stop.clone()));
 
-        let database = Database::fresh("users", &users::MIGRATOR).await;
-        let mut config = users::Config::parse_from(args("users", vec!["--database-url".into(), database.url]));
-        config.service.listener = Some(users);
-        spawn("users", users::run(config, stop.clone()));
-
         let database = Database::fresh("media", &media::MIGRATOR).await;
         let storage = vec!["--storage-url".into(), format!("file:{}", path("storage"))];
         let database = vec!["--database-url".into(), database.url];
@@ -110,14 +123,9 @@ impl World {
         config.listeners = vec![edge];
         spawn("edge-gateway", edge_gateway::run(config, stop.clone()));
 
-        let http = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .timeout(Duration::from_secs(30))
-            .build()
-            .expect("a client");
         let world = Self { base, http, redis, folder, stop };
         // The first administrator is made once auth and users know each other.
-        testkit::eventually("the platform is up", async || {
+        testkit::within(Duration::from_secs(60), "the platform is up", async || {
             let credentials = json!({ "phone_number": ADMIN_PHONE, "password": PASSWORD });
             let login = world.http.post(format!("{}/api/auth/login/", world.base)).json(&credentials).send().await;
             login.is_ok_and(|answer| answer.status() == 200)

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ use tower::{Service, ServiceExt};
 use crate::access;
 use crate::breaker::Breaker;
 use crate::context::{self, TIMEOUT};
-use crate::error::{Details, unavailable};
+use crate::error::{Details, invalid, unavailable};
 use crate::net::Dial;
 
 /// One HTTP/2 connection is one task on each side; a second one uses the second core.
@@ -170,12 +170,24 @@ impl Inner {
             let text = context::write_timeout(left);
             request.headers_mut().insert(TIMEOUT, text.parse().expect("digits and a letter"));
         }
+        // A body that breaks off is its sender's doing, and no sign that the peer is away.
+        let cut = Arc::new(AtomicBool::new(false));
+        let request = request.map(|body| {
+            let cut = cut.clone();
+            Body::new(body.map_err(move |error| {
+                cut.store(true, Ordering::Relaxed);
+                error
+            }))
+        });
         let mut channel = self.channels[self.next.fetch_add(1, Ordering::Relaxed) % self.channels.len()].clone();
         let call = async move { channel.ready().await?.call(request).await };
         let answer = match left {
             Some(left) => tokio::time::timeout(left, call).await,
             None => Ok(call.await),
         };
+        if cut.load(Ordering::Relaxed) {
+            return Err(invalid("", "the request's body broke off").into());
+        }
         let answer = match answer {
             // tonic counts the same deadline, and sometimes is the first to notice.
             Ok(Err(_)) if deadline.is_some_and(|at| at <= Instant::now()) => None,

@@ -3,8 +3,6 @@
 //!
 //! A service is `kit::Service::start`, its own state and routes, and `Service::serve`; see `services/users/src/lib.rs`.
 
-#![cfg_attr(test, expect(clippy::unwrap_used, reason = "a test may panic"))]
-
 pub mod access;
 mod admin;
 pub mod breaker;

@@ -200,7 +200,8 @@ impl Media {
         };
         let stored = match receive(chunks, &terms, &self.spool).await? {
             Some(spooled) => Some(self.store(owner, folder, &header.file_name, spooled).await?),
-            None if header.file_required => {
+            // Anonymous rows are pictures or nothing.
+            None if header.file_required || owner.is_none() => {
                 return Err(invalid_because("data", "FILE_REQUIRED", "no bytes followed the header"));
             }
             None => None,

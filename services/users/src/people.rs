@@ -66,7 +66,7 @@ impl UserService for Users {
         if !request.email.is_empty() && !caller.admin() {
             return Err(denied("ROLE_MISSING", "only administrators filter by email").into());
         }
-        let filter = Filter::of(&request);
+        let filter = Filter::of(&request, caller.admin());
         let scope = format!("ListUsers {:?} {filter:?}", request.order());
         let after = self.pager.open::<Place>(&scope, &request.page_token)?;
         let size = page::size(request.page_size, 20, 100);
@@ -357,10 +357,12 @@ struct Filter {
     patterns: Patterns,
     /// A pattern for the email alone.
     email: Option<String>,
+    /// Whether words may be found in emails: not by those who see them masked.
+    in_emails: bool,
 }
 
 impl Filter {
-    fn of(request: &ListUsersRequest) -> Self {
+    fn of(request: &ListUsersRequest, in_emails: bool) -> Self {
         let states: &[&str] = match request.state() {
             AccountState::Unspecified => &["ACTIVE", "BANNED"],
             AccountState::Active => &["ACTIVE"],
@@ -376,6 +378,7 @@ impl Filter {
             // What an email contains, the searched text contains too, and that has the index.
             patterns: searched.iter().map(|word| anywhere(word)).chain(email.clone()).collect(),
             email,
+            in_emails,
         }
     }
 }

@@ -1,7 +1,5 @@
 //! The service through its contract: generated clients, real PostgreSQL, a stand-in for `users`.
 
-#![expect(clippy::unwrap_used, reason = "what a test does not expect makes it fail")]
-
 mod accounts;
 mod audit;
 mod deliveries;

@@ -54,7 +54,8 @@ pub(crate) async fn lock_wearers(conn: &mut PgConnection, media_id: Uuid) -> kit
 }
 
 // The three statements of a list share their filter and differ in order and key, which are literal for the index's
-// sake. "No words" is a pattern that matches everything, "the first page" a key before all others: with
+// sake. Words are looked for in emails too, by the index, and what only an email matched is then left out for those
+// who may not see it. "No words" is a pattern that matches everything, "the first page" a key before all others: with
 // `$3 is null or …` the plan that PostgreSQL may cache for all arguments would use no index.
 
 pub(super) async fn list_by_number(
@@ -70,6 +71,8 @@ pub(super) async fn list_by_number(
           where state = any($1) and (roles && $2 or $2 = '{}')
               and search like plain($3) and search like all (string_to_array(plain($4), E'\n'))
               and ($5::text is null or plain(email) like plain($5))
+              and ($9::bool or searched(first_name, last_name, phone, null, roles) like plain($3)
+                  and searched(first_name, last_name, phone, null, roles) like all (string_to_array(plain($4), E'\n')))
               and number > coalesce($6::bigint, 0)
           order by number limit $7 offset $8",
         &filter.states,
@@ -79,7 +82,8 @@ pub(super) async fn list_by_number(
         filter.email.as_deref(),
         after.map(|place| place.number),
         limit,
-        skip
+        skip,
+        filter.in_emails
     );
     Ok(rows.fetch_all(db).await?)
 }
@@ -97,6 +101,8 @@ pub(super) async fn list_newest(
           where state = any($1) and (roles && $2 or $2 = '{}')
               and search like plain($3) and search like all (string_to_array(plain($4), E'\n'))
               and ($5::text is null or plain(email) like plain($5))
+              and ($10::bool or searched(first_name, last_name, phone, null, roles) like plain($3)
+                  and searched(first_name, last_name, phone, null, roles) like all (string_to_array(plain($4), E'\n')))
               and created_at <= coalesce($6::timestamptz, 'infinity')
               and (created_at < coalesce($6::timestamptz, 'infinity') or id > $7)
           order by created_at desc, id limit $8 offset $9",
@@ -108,7 +114,8 @@ pub(super) async fn list_newest(
         after.map(|place| place.created_at),
         after.map(|place| place.id),
         limit,
-        skip
+        skip,
+        filter.in_emails
     );
     Ok(rows.fetch_all(db).await?)
 }
@@ -118,12 +125,15 @@ pub(super) async fn count_people(db: impl PgExecutor<'_>, filter: &Filter) -> ki
         r#"select count(*)::int as "count!" from people
            where state = any($1) and (roles && $2 or $2 = '{}')
                and search like plain($3) and search like all (string_to_array(plain($4), E'\n'))
-               and ($5::text is null or plain(email) like plain($5))"#,
+               and ($5::text is null or plain(email) like plain($5))
+               and ($6::bool or searched(first_name, last_name, phone, null, roles) like plain($3)
+                   and searched(first_name, last_name, phone, null, roles) like all (string_to_array(plain($4), E'\n')))"#,
         &filter.states,
         &filter.roles,
         filter.patterns.best,
         filter.patterns.others,
-        filter.email.as_deref()
+        filter.email.as_deref(),
+        filter.in_emails
     );
     Ok(count.fetch_one(db).await?)
 }

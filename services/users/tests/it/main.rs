@@ -1,7 +1,5 @@
 //! The service as its callers see it: generated clients over memory, a database per test, a stand-in for `media`.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
 mod avatar;
 mod devices;
 mod events;

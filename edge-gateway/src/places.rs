@@ -1,0 +1,76 @@
+//! Places for requests being served. One address may take a quarter of them, so that nobody alone fills the house.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
+
+/// How many requests may be served at once, in all and for one address.
+#[derive(Clone)]
+pub(crate) struct Places(Arc<Mutex<Taken>>);
+
+struct Taken {
+    most: usize,
+    all: usize,
+    /// Only addresses that have a place.
+    by_address: HashMap<IpAddr, usize>,
+}
+
+/// A place; free again when it is dropped.
+pub(crate) struct Place {
+    places: Places,
+    address: IpAddr,
+}
+
+impl Places {
+    pub(crate) fn new(most: usize) -> Self {
+        Self(Arc::new(Mutex::new(Taken { most, all: 0, by_address: HashMap::new() })))
+    }
+
+    /// A place for a request from `address`, if there is one for it.
+    pub(crate) fn take(&self, address: IpAddr) -> Option<Place> {
+        let mut taken = self.0.lock().expect("nothing panics under this lock");
+        let own = taken.by_address.get(&address).copied().unwrap_or_default();
+        if taken.all >= taken.most || own >= (taken.most / 4).max(1) {
+            return None;
+        }
+        taken.all += 1;
+        taken.by_address.insert(address, own + 1);
+        Some(Place { places: self.clone(), address })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = self.places.0.lock().expect("nothing panics under this lock");
+        taken.all -= 1;
+        match taken.by_address.get_mut(&self.address) {
+            Some(own) if *own > 1 => *own -= 1,
+            _ => drop(taken.by_address.remove(&self.address)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_address_takes_a_quarter_and_leaves_room_for_others() {
+        let places = Places::new(8);
+        let [greedy, other] = [IpAddr::from([127, 0, 0, 1]), IpAddr::from([127, 0, 0, 2])];
+        let mut held = vec![places.take(greedy).unwrap(), places.take(greedy).unwrap()];
+        assert!(places.take(greedy).is_none());
+        assert!(places.take(other).is_some());
+        held.pop();
+        assert!(places.take(greedy).is_some());
+    }
+
+    #[test]
+    fn together_they_take_no_more_than_there_are() {
+        let places = Places::new(4);
+        let held: Vec<_> = (0..4).map(|n| places.take(IpAddr::from([127, 0, 0, n])).unwrap()).collect();
+        assert!(places.take(IpAddr::from([127, 0, 0, 9])).is_none());
+        drop(held);
+        assert!(places.0.lock().unwrap().by_address.is_empty());
+    }
+}
