@@ -1,5 +1,7 @@
 //! The service through its contract: generated clients, real PostgreSQL, a stand-in for `users`.
 
+#![allow(clippy::unwrap_used, reason = "what a test does not expect makes it fail")]
+
 mod accounts;
 mod audit;
 mod deliveries;

@@ -1,5 +1,7 @@
 //! What kit promises to every service, through real PostgreSQL, Redis, TCP and TLS.
 
+#![allow(clippy::unwrap_used, reason = "what a test does not expect makes it fail")]
+
 mod access;
 mod client;
 mod fake;

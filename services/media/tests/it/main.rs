@@ -1,5 +1,8 @@
 //! Media through its generated client, over a connection in memory, on a real database and a storage in memory that
 //! can be told to fail.
+
+#![allow(clippy::unwrap_used, reason = "what a test does not expect makes it fail")]
+
 mod bytes;
 mod pictures;
 mod serving;

@@ -1,5 +1,7 @@
 //! The service as its callers see it: generated clients over memory, a database per test, a stand-in for `media`.
 
+#![allow(clippy::unwrap_used, reason = "what a test does not expect makes it fail")]
+
 mod avatar;
 mod devices;
 mod events;
