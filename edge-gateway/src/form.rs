@@ -4,7 +4,7 @@
 //! A form is a struct and one function. The same function also draws the form's OpenAPI schema: called on a
 //! sketch, the getters note what they ask for, so the document cannot differ from the code.
 //!
-//! ```ignore
+//! ```text
 //! struct Login { phone: String, password: String }
 //!
 //! impl Form for Login {

@@ -1,7 +1,7 @@
 //! How a dialect's `routes.rs` is written, and what becomes of it: the router and the OpenAPI document, from one line
 //! per method and path.
 //!
-//! ```ignore
+//! ```text
 //! pub fn routes() -> Routes<Agrovet> {
 //!     Routes::new()
 //!         .area("Cuentas")

@@ -13,6 +13,7 @@ use testkit::{Harness, Network, eventually};
 use tokio::sync::Notify;
 use tonic::body::Body;
 use tonic::{Code, Request, Status};
+use tower::ServiceExt;
 
 use crate::NO_TABLES;
 use crate::fake::{Fake, get_user, update_user};
@@ -63,6 +64,26 @@ async fn an_answer_is_an_answer_even_if_it_is_no() {
         assert_eq!(fake.calls(), 10, "{refusal:?} is not asked for again");
         assert!(!peer.broken());
     }
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_is_its_senders_fault_and_not_the_peers() {
+    let fake = Fake::new(|_| std::future::ready(Ok(())));
+    let (peer, mut users) = reach(&fake);
+    // Both a unary RPC with side effects and a stream go on while they are read.
+    for path in ["/plaza.users.v1.UserService/UpdateUser", "/plaza.media.v1.MediaService/UploadMedia"] {
+        for _ in 0..10 {
+            let broken =
+                futures_util::stream::iter([Err::<http_body::Frame<Bytes>, _>(Status::internal("not base64"))]);
+            let mut request = http::Request::new(Body::new(http_body_util::StreamBody::new(broken)));
+            *request.method_mut() = http::Method::POST;
+            *request.uri_mut() = format!("http://users{path}").parse().unwrap();
+            let refusal = peer.clone().oneshot(request).await.err().expect("it is refused");
+            assert_eq!(refusal.code(), Code::InvalidArgument);
+        }
+    }
+    assert!(!peer.broken());
+    assert!(users.get_user(get_user()).await.is_ok());
 }
 
 #[tokio::test]
