@@ -44,7 +44,7 @@ sqlx: ## renew .sqlx after a query or a migration changed
 	@scripts/setup.sh run
 	scripts/with-services.sh scripts/sqlx.sh
 
-bench: ## measure; the results are in bench/RESULTS.md
+bench: ## measure, and write bench/RESULTS.md
 	@scripts/setup.sh run
 	@scripts/bench.sh $(ARGS)
 
