@@ -2,7 +2,7 @@
 //! can read it there; `provisions` puts right what a crash in between leaves. Only a ban does not wait for `users`.
 
 use chrono::{DateTime, Utc};
-use kit::db::OnConstraint;
+use kit::db::{OnConstraint, begin, commit};
 use kit::error::{Error, Result, denied, invalid_because, not_found};
 use kit::identity::{Caller, Roles, caller};
 use kit::outbox::publish;
@@ -23,7 +23,7 @@ use crate::phone::Phone;
 use crate::registration::{Names, Newcomer};
 use crate::revocations::Ended;
 use crate::sessions::{end_sessions, forget_sessions};
-use crate::{Auth, commit, passwords, roles, second_factor, strength};
+use crate::{Auth, passwords, roles, second_factor, strength};
 
 #[tonic::async_trait]
 impl AccountService for Auth {
@@ -92,7 +92,7 @@ impl AccountService for Auth {
         let now = self.clock.now();
 
         let intent = self.intend(id).await?;
-        let mut tx = self.begin().await?;
+        let mut tx = begin(&self.db).await?;
         intent.redeem(&mut tx).await?;
         let before = lock_account(&mut tx, id).await?.live()?;
         let roles = agrovet_role.map_or(before.roles(), |role| roles::with_agrovet(before.roles(), role));
@@ -134,7 +134,7 @@ impl AccountService for Auth {
         let now = self.clock.now();
 
         let intent = self.intend(id).await?;
-        let mut tx = self.begin().await?;
+        let mut tx = begin(&self.db).await?;
         intent.redeem(&mut tx).await?;
         let before = lock_account(&mut tx, id).await?.ok_or_else(account_not_found)?;
         if before.state == State::Deleted {
@@ -165,7 +165,7 @@ impl AccountService for Auth {
         }
         let now = self.clock.now();
 
-        let mut tx = self.begin().await?;
+        let mut tx = begin(&self.db).await?;
         let before = lock_account(&mut tx, id).await?.live()?;
         if before.roles().contains(Role::Admin) {
             return Err(denied("ADMIN_NOT_BANNABLE", "administrators are not banned").into());
@@ -196,7 +196,7 @@ impl AccountService for Auth {
         let id = parse_id("id", &request.get_ref().id)?;
         let now = self.clock.now();
 
-        let mut tx = self.begin().await?;
+        let mut tx = begin(&self.db).await?;
         let before = lock_account(&mut tx, id).await?.live()?;
         if before.state == State::Active {
             return Ok(Response::new(before.into()));

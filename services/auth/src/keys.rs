@@ -18,6 +18,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use kit::db::{begin, commit};
 use kit::error::{Result, internal};
 use kit::identity::Claims;
 use kit::seal::random;
@@ -26,7 +27,7 @@ use proto::auth::v1::{GetKeySetRequest, Key, KeySet};
 use sqlx::PgConnection;
 use tonic::{Request, Response, Status};
 
-use crate::{Auth, commit};
+use crate::Auth;
 
 /// How long before it signs a key is published; much longer than anybody caches the key set.
 const AHEAD: Duration = Duration::from_secs(24 * 3600);
@@ -77,7 +78,7 @@ impl Auth {
         let term = Duration::from_secs(u64::from(self.rules.key_days) * 24 * 3600);
         let verifies = Duration::from_secs(u64::from(self.rules.access_minutes) * 60) + KEPT;
 
-        let mut tx = self.begin().await?;
+        let mut tx = begin(&self.db).await?;
         let mut rows = list_keys(&mut tx).await?;
         if due(&rows, now, term).is_some() {
             // Two replicas may see that a key is due; the second to get the lock sees that it is there.

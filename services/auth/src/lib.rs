@@ -40,7 +40,7 @@ use proto::auth::v1::second_factor_service_server::SecondFactorServiceServer;
 use proto::auth::v1::session_service_server::SessionServiceServer;
 use proto::users::v1::user_service_client::UserServiceClient;
 use redis::aio::ConnectionManager;
-use sqlx::{PgPool, PgTransaction};
+use sqlx::PgPool;
 
 use crate::firebase::ServiceAccount;
 use crate::hash::Hasher;
@@ -197,10 +197,6 @@ impl Auth {
             .add(FirebaseServiceServer::new(self.clone()))
     }
 
-    async fn begin(&self) -> kit::Result<PgTransaction<'static>> {
-        Ok(self.db.begin().await?)
-    }
-
     /// What happens without being asked. Every task may run on several replicas at once.
     fn work(&self, kit: &kit::Service, administrator: FirstAdministrator) {
         let first = FirstAdministratorTask::new(self.clone(), administrator);
@@ -219,10 +215,6 @@ impl Auth {
         let auth = self.clone();
         kit.every("sweep", Duration::from_secs(300), move || auth.clone().sweep());
     }
-}
-
-async fn commit(tx: PgTransaction<'static>) -> kit::Result<()> {
-    Ok(tx.commit().await?)
 }
 
 /// Runs the service until `stop`.

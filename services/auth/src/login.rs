@@ -2,6 +2,7 @@
 //! password, and what is true of an account is said only after its password was right.
 
 use chrono::{DateTime, Utc};
+use kit::db::{begin, commit};
 use kit::error::{Error, Result, denied, invalid_because, refused, unauthenticated};
 use kit::outbox::publish;
 use kit::seal::hmac;
@@ -17,7 +18,7 @@ use crate::email::Email;
 use crate::hash::Verdict;
 use crate::lockout::{ALLOWED, ALLOWED_TWICE_SENT};
 use crate::phone::Phone;
-use crate::{Auth, Secrets, commit, lockout};
+use crate::{Auth, Secrets, lockout};
 
 /// What somebody calls themselves, cleaned for the search and hashed for the count of failures.
 pub(crate) struct LoginName {
@@ -89,7 +90,7 @@ impl Auth {
         };
         let now = self.clock.now();
 
-        let mut tx = self.begin().await?;
+        let mut tx = begin(&self.db).await?;
         lockout::check(&mut *tx, &name.key, now).await?;
         let account = lock_account(&mut tx, found.id).await?.live().map_err(|_| bad_credentials())?;
         if account.password_set_at != found.password_set_at {
@@ -134,7 +135,7 @@ impl Auth {
             let wrong = invalid_because(field, "WRONG_PASSWORD", "is not the account's password");
             return Err(self.failed(&name, ALLOWED, id, "PASSWORD_CHECK_FAILED", wrong).await);
         }
-        let mut tx = self.begin().await?;
+        let mut tx = begin(&self.db).await?;
         lockout::forgive(&mut tx, &name, self.clock.now()).await?;
         commit(tx).await?;
         Ok(account)
@@ -144,7 +145,7 @@ impl Auth {
     async fn failed(&self, name: &[u8], allowed: i32, account_id: Uuid, action: &'static str, error: Error) -> Error {
         let note = async {
             let now = self.clock.now();
-            let mut tx = self.begin().await?;
+            let mut tx = begin(&self.db).await?;
             lockout::count_failure(&mut tx, name, allowed, now).await?;
             audit::note(&mut tx, now, Entry::by(None, account_id, action)).await?;
             commit(tx).await

@@ -1,6 +1,7 @@
 //! Passwords: the RPCs of those who know theirs and of those who do not. Where codes and links come from is in `reset`.
 
 use chrono::{DateTime, Utc};
+use kit::db::{begin, commit};
 use kit::error::{Error, Result, aborted, invalid_because};
 use kit::identity::{Caller, caller};
 use kit::outbox::publish;
@@ -22,7 +23,7 @@ use crate::phone::Phone;
 use crate::reset::{Recipient, Shown};
 use crate::revocations::Ended;
 use crate::sessions::end_sessions;
-use crate::{Auth, commit, strength};
+use crate::{Auth, strength};
 
 #[tonic::async_trait]
 impl PasswordService for Auth {
@@ -41,7 +42,7 @@ impl PasswordService for Auth {
         let hash = self.hasher.hash(&input.new_password).await?;
         let now = self.clock.now();
 
-        let mut tx = self.begin().await?;
+        let mut tx = begin(&self.db).await?;
         let account = lock_account(&mut tx, caller.id).await?.live()?;
         if account.password_set_at != proven.password_set_at {
             return Err(aborted("CONFLICT", "the password was changed meanwhile").into());

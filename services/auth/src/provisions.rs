@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use kit::db::{begin, commit};
 use kit::error::{Result, aborted};
 use kit::wire::timestamp;
 use proto::auth::v1::{AccountState, Profile};
@@ -13,8 +14,8 @@ use sqlx::{PgConnection, PgPool};
 use tonic::Request;
 use uuid::Uuid;
 
+use crate::Auth;
 use crate::accounts::{AccountRow, State, lock_account};
-use crate::{Auth, commit};
 
 /// No change takes as long: requests have deadlines, and one that lasts longer finds its intent gone and gives up.
 const LEFT_AFTER: Duration = Duration::from_secs(60);
@@ -94,7 +95,7 @@ impl Auth {
     }
 
     async fn settle(&self, id: Uuid) -> Result<()> {
-        let mut tx = self.begin().await?;
+        let mut tx = begin(&self.db).await?;
         // Locked by its change or by another replica: not left, or not ours.
         let Some(account_id) = lock_intent(&mut tx, id).await? else { return Ok(()) };
         if let Err(error) = self.put_right(&mut tx, account_id).await {

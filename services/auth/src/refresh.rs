@@ -7,6 +7,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
+use kit::db::{begin, commit};
 use kit::error::{Error, Result, denied, internal, unauthenticated};
 use kit::identity::{AUDIENCE, Claims, ISSUER};
 use kit::seal::{hmac, random, sha256};
@@ -14,10 +15,10 @@ use proto::auth::v1::Tokens;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use crate::Auth;
 use crate::accounts::{AccountRow, State, fetch_account};
 use crate::audit::{self, Entry};
 use crate::sessions::end_session;
-use crate::{Auth, commit};
 
 /// How long a session lives after its last refresh.
 pub(crate) const LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -39,7 +40,7 @@ impl Auth {
         let hash = sha256(token.as_bytes());
         let now = self.clock.now();
 
-        let mut tx = self.begin().await?;
+        let mut tx = begin(&self.db).await?;
         // The session's lock makes refreshes of one session take turns, whichever of its tokens they bring.
         let session = lock_session_of(&mut tx, &hash).await?.ok_or_else(bad_token)?;
         let account = fetch_account(&mut *tx, session.account_id).await?.ok_or_else(bad_token)?;

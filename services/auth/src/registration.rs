@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::{DateTime, Utc};
-use kit::db::OnConstraint;
+use kit::db::{OnConstraint, begin, commit};
 use kit::error::{Result, internal, invalid};
 use kit::identity::Roles;
 use kit::outbox::publish;
@@ -19,7 +19,7 @@ use crate::accounts::{AccountRow, email_taken, fetch_account, phone_taken};
 use crate::audit::{self, Entry};
 use crate::email::Email;
 use crate::phone::Phone;
-use crate::{Auth, FirstAdministrator, commit, roles, strength};
+use crate::{Auth, FirstAdministrator, roles, strength};
 
 /// Login names of a new account; at least one.
 pub(crate) struct Names {
@@ -73,7 +73,7 @@ impl Auth {
         let (id, now) = (Uuid::now_v7(), self.clock.now());
 
         let intent = self.intend(id).await?;
-        let mut tx = self.begin().await?;
+        let mut tx = begin(&self.db).await?;
         intent.redeem(&mut tx).await?;
         let account = match insert_account(&mut tx, id, &names, &password_hash, roles, now).await {
             Ok(account) => account,

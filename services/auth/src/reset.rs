@@ -6,6 +6,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
+use kit::db::{begin, commit};
 use kit::error::{Error, Result, refused};
 use kit::outbox::publish;
 use kit::seal::{hmac, random, same, sha256};
@@ -24,7 +25,7 @@ use crate::login::{LoginName, key};
 use crate::passwords::{delete_reset, set_password};
 use crate::phone::Phone;
 use crate::sessions::end_sessions;
-use crate::{Auth, commit, lockout, strength};
+use crate::{Auth, lockout, strength};
 
 /// Per phone and per email.
 const PER_NAME: Limit = Limit { most: 5, apart: Duration::from_secs(60) };
@@ -101,7 +102,7 @@ impl Auth {
             Recipient::Email(email) => LoginName::email(email, &self.secrets),
         };
 
-        let mut tx = self.begin().await?;
+        let mut tx = begin(&self.db).await?;
         self.take_limits(&mut tx, recipient, &name, now).await?;
         let account = fetch_account_by_name(&mut *tx, name.phone_digits.as_deref(), name.email.as_deref()).await?;
         let id = Uuid::now_v7();
@@ -137,7 +138,7 @@ impl Auth {
         let hash = self.hasher.hash(new_password).await?;
         let now = self.clock.now();
 
-        let mut tx = self.begin().await?;
+        let mut tx = begin(&self.db).await?;
         let id = shown.account(&mut tx).await?.unwrap_or_default();
         let account = lock_account(&mut tx, id).await?.live().map_err(|_| bad_reset_code())?;
         let reset = lock_reset(&mut tx, id).await?.filter(|reset| reset.alive(now)).ok_or_else(bad_reset_code)?;

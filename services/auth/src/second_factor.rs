@@ -2,6 +2,7 @@
 //! only a later one is taken.
 
 use chrono::{DateTime, Utc};
+use kit::db::{begin, commit};
 use kit::error::{Error, Result, internal, invalid_because, refused};
 use kit::identity::caller;
 use kit::seal::{hmac, random};
@@ -15,9 +16,9 @@ use tonic::{Request, Response, Status};
 use totp_rs::{Builder, Totp};
 use uuid::Uuid;
 
+use crate::Auth;
 use crate::accounts::{Live, lock_account};
 use crate::audit::{self, Entry};
-use crate::{Auth, commit};
 
 const RECOVERY_CODES: usize = 10;
 /// Without letters and digits that look alike.
@@ -32,7 +33,7 @@ impl SecondFactorService for Auth {
         let caller = caller(&request)?;
         let now = self.clock.now();
 
-        let mut tx = self.begin().await?;
+        let mut tx = begin(&self.db).await?;
         let account = lock_account(&mut tx, caller.id).await?.live()?;
         if account.second_factor {
             return Err(refused("SECOND_FACTOR_ON", "it is on; remove it first").into());
@@ -56,7 +57,7 @@ impl SecondFactorService for Auth {
         let code = &request.get_ref().code;
         let now = self.clock.now();
 
-        let mut tx = self.begin().await?;
+        let mut tx = begin(&self.db).await?;
         lock_account(&mut tx, caller.id).await?.live()?;
         let factor = lock_second_factor(&mut tx, caller.id).await?.ok_or_else(not_begun)?;
         if factor.confirmed_at.is_some() {
@@ -80,7 +81,7 @@ impl SecondFactorService for Auth {
         self.prove_password(caller.id, "password", &request.get_ref().password).await?;
         let now = self.clock.now();
 
-        let mut tx = self.begin().await?;
+        let mut tx = begin(&self.db).await?;
         let account = lock_account(&mut tx, caller.id).await?.live()?;
         delete_second_factor(&mut tx, caller.id).await?;
         if account.second_factor {

@@ -2,6 +2,7 @@
 //! it is told after the commit (`revocations`).
 
 use chrono::{DateTime, Utc};
+use kit::db::{begin, commit};
 use kit::error::{Error, Result, not_found};
 use kit::identity::caller;
 use kit::outbox::publish;
@@ -17,12 +18,12 @@ use sqlx::{PgConnection, PgPool};
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
+use crate::Auth;
 use crate::accounts::AccountRow;
 use crate::audit::{self, Entry};
 use crate::login::LoginName;
 use crate::refresh::{self, LIFE};
 use crate::revocations::{Ended, list_revocations};
-use crate::{Auth, commit};
 
 /// Live sessions an account may have; one more ends the one that was used longest ago.
 const MOST: i64 = 100;
@@ -53,7 +54,7 @@ impl SessionService for Auth {
         let everywhere = request.get_ref().everywhere;
         let now = self.clock.now();
 
-        let mut tx = self.begin().await?;
+        let mut tx = begin(&self.db).await?;
         let ended = if everywhere {
             end_sessions(&mut tx, caller.id, None, now).await?
         } else {
@@ -87,7 +88,7 @@ impl SessionService for Auth {
         let id = parse_id("id", &request.get_ref().id)?;
         let now = self.clock.now();
 
-        let mut tx = self.begin().await?;
+        let mut tx = begin(&self.db).await?;
         let ended = end_session(&mut tx, caller.id, id, now).await?;
         if ended.is_empty() {
             // Ended before is as good as ended now.

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use sqlx::PgPool;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{PgPool, PgTransaction};
 
 use crate::error::{Error, Result};
 
@@ -45,6 +45,16 @@ pub async fn migrate(pool: &PgPool, service: &Migrator) -> anyhow::Result<()> {
     service.run(&one).await.context("migrating the service's tables")?;
     one.close().await;
     Ok(())
+}
+
+/// A transaction. Errors are the kit's own, so that `?` works in an RPC.
+pub async fn begin(pool: &PgPool) -> Result<PgTransaction<'static>> {
+    Ok(pool.begin().await?)
+}
+
+/// Makes true what the transaction did.
+pub async fn commit(tx: PgTransaction<'static>) -> Result<()> {
+    Ok(tx.commit().await?)
 }
 
 /// From the name of a violated constraint to the error the client should see.

@@ -1,6 +1,7 @@
 //! Devices that want push notifications. A token belongs to whoever registered it last: the same phone, another login.
 
 use chrono::{DateTime, Utc};
+use kit::db::{begin, commit};
 use kit::identity::caller;
 use kit::seal::sha256;
 use proto::users::v1::device_service_server::DeviceService;
@@ -12,7 +13,7 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use crate::people::lock_person;
-use crate::{Users, commit, no_such_user};
+use crate::{Users, no_such_user};
 
 #[tonic::async_trait]
 impl DeviceService for Users {
@@ -23,7 +24,7 @@ impl DeviceService for Users {
         let caller = caller(&request)?;
         let device = request.into_inner();
 
-        let mut tx = self.begin().await?;
+        let mut tx = begin(&self.db).await?;
         // Two registrations at once would each see nine others and leave eleven.
         lock_person(&mut tx, caller.id).await?.ok_or_else(no_such_user)?;
         upsert_device(&mut tx, caller.id, &device.token, platform(device.platform()), self.clock.now()).await?;

@@ -13,7 +13,7 @@ use kit::error::{Error, not_found};
 use proto::media::v1::media_service_client::MediaServiceClient;
 use proto::users::v1::device_service_server::DeviceServiceServer;
 use proto::users::v1::user_service_server::UserServiceServer;
-use sqlx::{PgPool, PgTransaction};
+use sqlx::PgPool;
 
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
 
@@ -46,10 +46,6 @@ impl Users {
     pub fn routes(&self) -> kit::Routes {
         kit::Routes::default().add(UserServiceServer::new(self.clone())).add(DeviceServiceServer::new(self.clone()))
     }
-
-    async fn begin(&self) -> kit::Result<PgTransaction<'static>> {
-        Ok(self.db.begin().await?)
-    }
 }
 
 /// Runs the service until `stop`.
@@ -63,10 +59,6 @@ pub async fn run(config: Config, stop: kit::Stop) -> anyhow::Result<()> {
         async move { users.delete_discarded().await }
     });
     kit.serve(users.routes()).await
-}
-
-async fn commit(tx: PgTransaction<'static>) -> kit::Result<()> {
-    Ok(tx.commit().await?)
 }
 
 fn no_such_user() -> Error {

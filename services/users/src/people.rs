@@ -5,6 +5,7 @@
 mod sql;
 
 use chrono::{DateTime, Utc};
+use kit::db::{begin, commit};
 use kit::error::{denied, invalid};
 use kit::identity::{Caller, Roles, caller, try_caller};
 use kit::page;
@@ -28,7 +29,7 @@ use crate::avatars::exchange_avatar;
 use crate::devices::delete_devices;
 use crate::events::{publish_changes, publish_picture};
 use crate::search::{Patterns, anywhere, before_roles, words};
-use crate::{Users, commit, no_such_user};
+use crate::{Users, no_such_user};
 use sql::*;
 
 pub(crate) use sql::{lock_person, lock_wearers, update_account, update_avatar};
@@ -113,7 +114,7 @@ impl UserService for Users {
         let id = parse_id("id", &change.id)?;
         caller.may_act_for(id)?;
 
-        let mut tx = self.begin().await?;
+        let mut tx = begin(&self.db).await?;
         let before = lock_person(&mut tx, id).await?.ok_or_else(no_such_user)?;
         let after = update_profile(&mut tx, id, &change, self.clock.now()).await?;
         publish_changes(&mut tx, &before, &after).await?;
@@ -126,7 +127,7 @@ impl UserService for Users {
         let avatar = self.own_picture(caller.id, &request.get_ref().media_id).await?;
         let now = self.clock.now();
 
-        let mut tx = self.begin().await?;
+        let mut tx = begin(&self.db).await?;
         let before = lock_person(&mut tx, caller.id).await?.ok_or_else(no_such_user)?;
         let after = update_avatar(&mut tx, caller.id, avatar.as_ref(), now).await?;
         exchange_avatar(&mut tx, before.avatar_media_id, after.avatar_media_id, now).await?;
@@ -156,7 +157,7 @@ impl UserService for Users {
             None => None,
         };
 
-        let mut tx = self.begin().await?;
+        let mut tx = begin(&self.db).await?;
         let came_at = request.created_at.and_then(from_timestamp).unwrap_or(now);
         let made = insert_person(&mut tx, id, request.number, came_at, now).await?;
         let before = lock_person(&mut tx, id).await?.ok_or_else(no_such_user)?;
@@ -184,7 +185,7 @@ impl UserService for Users {
         request: Request<WithdrawUserRequest>,
     ) -> Result<Response<WithdrawUserResponse>, Status> {
         let id = parse_id("id", &request.get_ref().id)?;
-        let mut tx = self.begin().await?;
+        let mut tx = begin(&self.db).await?;
         if let Some(person) = lock_person(&mut tx, id).await? {
             delete_person(&mut tx, id).await?;
             exchange_avatar(&mut tx, person.avatar_media_id, None, self.clock.now()).await?;
@@ -198,7 +199,7 @@ impl UserService for Users {
         request: Request<AnonymizeUserRequest>,
     ) -> Result<Response<AnonymizeUserResponse>, Status> {
         let id = parse_id("id", &request.get_ref().id)?;
-        let mut tx = self.begin().await?;
+        let mut tx = begin(&self.db).await?;
         self.anonymize(&mut tx, id).await?;
         commit(tx).await?;
         Ok(Response::new(AnonymizeUserResponse {}))
