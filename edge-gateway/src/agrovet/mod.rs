@@ -2,6 +2,7 @@
 //! lists, numbers as ids, pages by number.
 
 pub mod auth;
+pub mod batch;
 pub mod error;
 pub mod health;
 pub mod media;
