@@ -7,6 +7,7 @@ pub mod access;
 mod admin;
 pub mod breaker;
 pub mod broker;
+pub mod bulk;
 pub mod channel;
 pub mod client;
 mod clock;

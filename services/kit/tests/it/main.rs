@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "what a test does not expect makes it fail")]
 
 mod access;
+mod bulk;
 mod client;
 mod fake;
 mod inbox;
