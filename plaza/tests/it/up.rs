@@ -93,6 +93,31 @@ async fn a_platform_survives_being_killed_and_nobody_else_runs_on_its_data() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("is not the secret that the data"), "{output:?}");
 }
 
+#[tokio::test]
+async fn a_platform_whose_redis_dies_ends_and_starts_again() {
+    let folder = Folder::new("redis");
+    let dir = folder.0.join("data");
+    let args = ["--data-dir", dir.to_str().unwrap(), "--port", "0", "--no-demo"];
+    let mut platform = Platform::start(&folder.0, &args);
+    let form = json!({ "phone_number": "50588887777", "password": "Toro-bravo-7", "role": "consumer" });
+    let registered = Client::new().post(platform.url("/api/auth/register/")).json(&form).send().await.unwrap();
+    assert_eq!(registered.status(), StatusCode::CREATED);
+
+    // Events would wait for a Redis that nobody starts again, so it says what happened and leaves nothing behind.
+    let pid = fs::read_to_string(dir.join("redis/redis.pid")).unwrap();
+    signal(pid.trim(), "KILL");
+    assert_eq!(platform.ended(), Some(1));
+    let output = platform.output();
+    assert!(output.contains("Redis ended (signal: 9 (SIGKILL))") && output.contains("redis.log"), "{output}");
+    assert!(!output.contains("PostgreSQL ended"), "{output}");
+    let urls = ["edge", "admin", "database_url", "redis_url"].map(|name| platform.text(name).to_owned());
+    assert_eq!(urls.iter().find(|url| listens(url)), None);
+    assert!(!folder.0.join("ready.json").exists());
+
+    let platform = Platform::start(&folder.0, &args);
+    assert_eq!(log_in(&platform, "50588887777", "Toro-bravo-7").await.0, StatusCode::OK);
+}
+
 async fn parked_events_are_listed_replayed_and_dropped(platform: &Platform, dir: &str) {
     let mut url = Url::parse(platform.text("database_url")).unwrap();
     url.set_path("plaza_media");
