@@ -1,10 +1,11 @@
 //! Object storage by URL: a folder, memory, or anything that speaks S3 (AWS, MinIO, Supabase).
 
+use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use object_store::aws::AmazonS3Builder;
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::prefix::PrefixStore;
@@ -14,6 +15,15 @@ use url::Url;
 /// Opens `file:<folder>`, `memory:`, or `s3://bucket/prefix?endpoint=…&region=…&path_style=true&allow_http=true`.
 /// Keys come from `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`, never from the URL.
 pub fn open(url: &str) -> anyhow::Result<Arc<dyn ObjectStore>> {
+    let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+    open_with(url, std::env::vars_os().filter_map(text))
+}
+
+/// As [`open`], with this environment instead of the process's.
+pub fn open_with(
+    url: &str,
+    environment: impl IntoIterator<Item = (String, String)>,
+) -> anyhow::Result<Arc<dyn ObjectStore>> {
     if let Some(folder) = url.strip_prefix("file:") {
         let folder = folder.strip_prefix("//").unwrap_or(folder);
         std::fs::create_dir_all(folder).with_context(|| format!("making the folder {folder}"))?;
@@ -23,14 +33,21 @@ pub fn open(url: &str) -> anyhow::Result<Arc<dyn ObjectStore>> {
     let url = Url::parse(url).context("the storage's URL")?;
     match url.scheme() {
         "memory" => Ok(Arc::new(InMemory::new())),
-        "s3" => s3(&url),
+        "s3" => s3(&url, environment),
         other => bail!("storage by {other}: is not known; use file:, memory: or s3:"),
     }
 }
 
-fn s3(url: &Url) -> anyhow::Result<Arc<dyn ObjectStore>> {
+fn s3(url: &Url, environment: impl IntoIterator<Item = (String, String)>) -> anyhow::Result<Arc<dyn ObjectStore>> {
     let bucket = url.host_str().context("s3:// needs a bucket")?;
-    let mut builder = AmazonS3Builder::from_env().with_bucket_name(bucket);
+    let mut builder = AmazonS3Builder::new();
+    for (name, value) in environment.into_iter().filter(|(name, _)| name.starts_with("AWS_")) {
+        // Others read variables of that kind too.
+        if let Ok(setting) = name.to_ascii_lowercase().parse::<AmazonS3ConfigKey>() {
+            builder = builder.with_config(setting, value);
+        }
+    }
+    builder = builder.with_bucket_name(bucket);
     for (name, value) in url.query_pairs() {
         builder = match &*name {
             "endpoint" => builder.with_endpoint(value),

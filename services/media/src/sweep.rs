@@ -44,8 +44,10 @@ impl Media {
                 let _ = tokio::fs::remove_file(folder.join(format!("{key}#1"))).await;
             }
             match self.storage.delete(&Path::from(key.as_str())).await {
-                // It was never put, or was deleted before a crash.
-                Ok(()) | Err(Error::NotFound { .. }) => gone.push(key.clone()),
+                Ok(()) => gone.push(key.clone()),
+                // It was never put, or was deleted before a crash. S3 says this only of a bucket that it does not find,
+                // and then nothing is gone.
+                Err(Error::NotFound { .. }) if self.folder.is_some() => gone.push(key.clone()),
                 Err(error) => {
                     tracing::warn!(%error, key, "the storage did not delete an object; trying again later");
                     metrics::counter!("media_storage_failures_total", "operation" => "delete").increment(1);

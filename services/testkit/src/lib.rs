@@ -1,4 +1,5 @@
-//! For tests only: fresh databases, services that talk over memory, tokens, a private Redis.
+//! For tests only: fresh databases, services that talk over memory, tokens, a private Redis, a
+//! private S3.
 //!
 //! `DATABASE_URL` names a PostgreSQL server where databases may be made; `make test` starts one. What is missing makes a
 //! test fail, never skip.
@@ -7,6 +8,7 @@ mod database;
 mod harness;
 mod network;
 mod redis;
+mod s3;
 mod tokens;
 mod wait;
 
@@ -14,5 +16,6 @@ pub use database::Database;
 pub use harness::Harness;
 pub use network::Network;
 pub use redis::Redis;
+pub use s3::S3;
 pub use tokens::{Signer, token_claims};
 pub use wait::{eventually, within};

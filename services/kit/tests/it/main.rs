@@ -1,4 +1,4 @@
-//! What kit promises to every service, through real PostgreSQL, Redis, TCP and TLS.
+//! What kit promises to every service, through real PostgreSQL, Redis, S3, TCP and TLS.
 
 #![allow(clippy::unwrap_used, reason = "what a test does not expect makes it fail")]
 
@@ -11,6 +11,7 @@ mod outbox;
 mod revocation;
 mod server;
 mod start;
+mod storage;
 mod tls;
 mod tokens;
 

@@ -10,6 +10,7 @@ use kit::context::Context;
 use kit::error::Details;
 use kit::{Peer, Stop};
 use media::{Config, Media};
+use object_store::ObjectStore;
 use proto::access::v1::Role;
 use proto::media::v1::media_service_client::MediaServiceClient;
 use proto::media::v1::{
@@ -17,7 +18,7 @@ use proto::media::v1::{
     UploadHeader, UploadMediaRequest, get_media_request, read_file_response, update_media_request,
     upload_media_request,
 };
-use testkit::Harness;
+use testkit::{Harness, S3};
 use tonic::{Response, Status, Streaming};
 use uuid::Uuid;
 
@@ -56,6 +57,17 @@ impl World {
         let media = Media::try_new(&harness.service, &config).expect("a folder can be made");
         let nobody = Client::new(harness.serve(media.routes()), Uuid::nil());
         Self { harness, media, storage: Arc::default(), nobody, folder: Some(folder) }
+    }
+
+    /// On a real S3 server that has the bucket `plaza` and no other.
+    pub(crate) async fn on_s3(bucket: &str) -> (Self, S3, Arc<dyn ObjectStore>) {
+        let s3 = S3::start().await;
+        s3.make_bucket("plaza").await;
+        let (url, harness) = (s3.url(bucket), Harness::new("media", &media::MIGRATOR).await);
+        let storage = kit::storage::open_with(&url, S3::keys()).expect("a URL of S3");
+        let media = Media::new(&harness.service, &config(&url), storage.clone());
+        let nobody = Client::new(harness.serve(media.routes()), Uuid::nil());
+        (Self { harness, media, storage: Arc::default(), nobody, folder: None }, s3, storage)
     }
 
     pub(crate) fn folder(&self) -> &Path {
@@ -113,7 +125,7 @@ impl Drop for World {
     }
 }
 
-fn config(storage_url: &str) -> Config {
+pub(crate) fn config(storage_url: &str) -> Config {
     let secret = "a secret of tests and nothing else";
     let args = ["media", "--secret", secret, "--database-url", "unused:", "--storage-url", storage_url];
     Config::try_parse_from(args).expect("the arguments fit")
