@@ -106,6 +106,31 @@ async fn what_is_no_picture_is_refused() {
 }
 
 #[tokio::test]
+async fn where_signatures_are_not_checked_any_bytes_are_a_picture_that_no_browser_runs() {
+    let world = World::with_media(&[], &["--signatures", "lenient"]).await;
+    let ana = world.conectar("Ana", "ana@example.com", "CLIENTE").await;
+    let upload = |name: &'static str, bytes: &[u8]| {
+        world.ask(world.post(AVATAR).bearer_auth(&ana.token).multipart(form("file", name, bytes.to_vec())))
+    };
+    let page = b"<script>alert(1)</script>";
+    let answer = upload("avatar.jpg", page).await;
+    assert_eq!(answer.status, 200, "{answer}");
+    let url = answer.body["avatar_url"].as_str().unwrap();
+    assert!(url.contains("avatar") && url.contains(ana.id.as_str().unwrap()), "{url}");
+    let file = world.ask(world.get(url.strip_prefix(&world.base).unwrap())).await;
+    assert_eq!((file.status, file.text.as_bytes()), (200, &page[..]));
+    for (name, value) in [
+        ("content-type", "application/octet-stream"),
+        ("content-disposition", "attachment"),
+        ("x-content-type-options", "nosniff"),
+        ("content-security-policy", "default-src 'none'; sandbox"),
+    ] {
+        assert_eq!(file.header(name), value, "{name}");
+    }
+    assert_eq!(upload("document.pdf", page).await.status, 400, "the name is still looked at");
+}
+
+#[tokio::test]
 async fn an_account_is_shown_to_its_owner_and_administrators() {
     let world = World::start().await;
     let ana = world.conectar("Ana", "ana@example.com", "CLIENTE").await;

@@ -45,6 +45,11 @@ impl World {
 
     /// With further flags for the edge; rate limits are off unless these turn them on.
     pub(crate) async fn with(flags: &[&str]) -> Self {
+        Self::with_media(flags, &[]).await
+    }
+
+    /// With further flags for the edge and for media.
+    pub(crate) async fn with_media(flags: &[&str], of_media: &[&str]) -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let redis = Redis::start().await;
         let folder = std::env::temp_dir().join(format!("plaza-edge-{}", Uuid::new_v4().simple()));
@@ -111,7 +116,8 @@ impl World {
         let database = Database::fresh("media", &media::MIGRATOR).await;
         let storage = vec!["--storage-url".into(), format!("file:{}", path("storage"))];
         let database = vec!["--database-url".into(), database.url];
-        let mut config = media::Config::parse_from(args("media", [database, storage].concat()));
+        let more = of_media.iter().map(|&flag| flag.to_owned()).collect();
+        let mut config = media::Config::parse_from(args("media", [database, storage, more].concat()));
         config.service.listener = Some(media);
         spawn("media", media::run(config, stop.clone()));
 

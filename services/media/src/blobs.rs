@@ -6,6 +6,7 @@
 //! Locks are taken in one order everywhere: file rows, then blob rows, each by id.
 
 use std::fs::File;
+use std::io::Seek as _;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -108,8 +109,11 @@ impl Media {
     ) -> kit::Result<(Stored, Vec<Body>)> {
         let Spooled { file, size, sha256, content } = spooled;
         let stem = names::stem(folder, owner, file_name);
-        let media_type = content.media_type();
-        let original = Object { key: format!("{stem}.{}", content.extension()), size: int(size)?, media_type };
+        let size = int(size)?;
+        let object = |content: Content| {
+            let key = format!("{stem}.{}", content.extension());
+            Object { key, size, media_type: content.media_type() }
+        };
         let stored = Stored {
             id: Uuid::now_v7(),
             owner,
@@ -117,7 +121,7 @@ impl Media {
             sha256,
             width: 0,
             height: 0,
-            original,
+            original: object(content),
             thumbnail: None,
             preview: None,
         };
@@ -125,7 +129,16 @@ impl Media {
             return Ok((stored, vec![Body::File(file)]));
         }
 
-        let Picture { width, height, original, thumbnail, preview, small } = self.draw(file, content).await?;
+        let mut uploaded = file.try_clone().map_err(internal)?;
+        let drawn = match self.draw(file, content).await {
+            Err(error) if error.reason() == "IMAGE_BROKEN" && self.takes_opaque(folder) => {
+                uploaded.rewind().map_err(internal)?;
+                let stored = Stored { original: object(Content::Opaque), ..stored };
+                return Ok((stored, vec![Body::File(uploaded)]));
+            }
+            drawn => drawn?,
+        };
+        let Picture { width, height, original, thumbnail, preview, small } = drawn;
         let smaller = |side: u32, bytes: &[u8]| -> kit::Result<Object> {
             let key = format!("{stem}-{side}.{}", small.extension());
             Ok(Object { key, size: int(bytes.len())?, media_type: small.media_type() })

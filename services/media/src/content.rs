@@ -18,6 +18,8 @@ pub(crate) enum Content {
     M4a,
     Wav,
     Pdf,
+    /// Anything else, where signatures are not checked. Nobody is ever told that it were something.
+    Opaque,
 }
 
 impl Content {
@@ -43,6 +45,7 @@ impl Content {
             Self::Jpeg | Self::Png | Self::Webp | Self::Gif => Kind::Image,
             Self::Webm | Self::Ogg | Self::Mp3 | Self::M4a | Self::Wav => Kind::Audio,
             Self::Pdf => Kind::Document,
+            Self::Opaque => Kind::Opaque,
         }
     }
 
@@ -58,6 +61,7 @@ impl Content {
             Self::M4a => "audio/mp4",
             Self::Wav => "audio/wav",
             Self::Pdf => "application/pdf",
+            Self::Opaque => "application/octet-stream",
         }
     }
 
@@ -73,6 +77,7 @@ impl Content {
             Self::M4a => "m4a",
             Self::Wav => "wav",
             Self::Pdf => "pdf",
+            Self::Opaque => "bin",
         }
     }
 }
@@ -82,6 +87,7 @@ pub(crate) fn kind(media_type: &str) -> Kind {
     match media_type.split_once('/') {
         Some(("image", _)) => Kind::Image,
         Some(("audio", _)) => Kind::Audio,
+        _ if media_type == Content::Opaque.media_type() => Kind::Opaque,
         _ => Kind::Document,
     }
 }
@@ -118,7 +124,7 @@ mod tests {
 
     #[test]
     fn a_stored_type_has_the_kind_it_was_stored_with() {
-        for content in [Content::Jpeg, Content::Gif, Content::Webm, Content::M4a, Content::Pdf] {
+        for content in [Content::Jpeg, Content::Gif, Content::Webm, Content::M4a, Content::Pdf, Content::Opaque] {
             assert_eq!(kind(content.media_type()), content.kind());
         }
     }

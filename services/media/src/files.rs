@@ -196,6 +196,7 @@ impl Media {
             limits: self.limits,
             audio: anything,
             documents: anything && names::private(folder),
+            opaque: owner.is_some() && self.takes_opaque(folder),
             max_size: u64::try_from(header.max_size).ok().filter(|&size| size > 0).unwrap_or(u64::MAX),
         };
         let stored = match receive(chunks, &terms, &self.spool).await? {
@@ -233,8 +234,8 @@ impl Media {
         let id = parse_id("id", &header.id)?;
         let file = fetch_file(&self.db, id).await?.ok_or_else(absent)?;
         file.check_owner(caller)?;
-        let documents = names::private(file.folder());
-        let terms = Terms { limits: self.limits, audio: true, documents, max_size: u64::MAX };
+        let (documents, opaque) = (names::private(file.folder()), self.takes_opaque(file.folder()));
+        let terms = Terms { limits: self.limits, audio: true, documents, opaque, max_size: u64::MAX };
         let stored = match receive(chunks, &terms, &self.spool).await? {
             Some(spooled) => Some(self.store(file.owner_id, file.folder(), &header.file_name, spooled).await?),
             None => None,

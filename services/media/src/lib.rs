@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use kit::page::Pager;
 use object_store::ObjectStore;
+use proto::media::v1::Folder;
 use proto::media::v1::media_service_server::MediaServiceServer;
 use sqlx::PgPool;
 use tokio::sync::Semaphore;
@@ -53,6 +54,19 @@ pub struct Config {
     /// Mebibytes of pixels that may be decoded at once; a picture of 12 megapixels has 35.
     #[arg(long, env = "MEDIA_PIXEL_MEMORY", default_value_t = 256)]
     pub pixel_memory: u32,
+    /// Whether an avatar or a proof of identity must be of a type by its bytes. `lenient` is for test suites that upload
+    /// any bytes as `avatar.jpg`: such a file is kept as `application/octet-stream`, which no browser shows or runs.
+    #[arg(long, env = "MEDIA_SIGNATURES", value_enum, default_value = "strict")]
+    pub signatures: Signatures,
+}
+
+/// What a file's first bytes must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Signatures {
+    /// Of a type that is taken.
+    Strict,
+    /// Anything, in the folders where Conectar took anything.
+    Lenient,
 }
 
 #[derive(Clone)]
@@ -66,6 +80,7 @@ pub struct Media {
     folder: Option<PathBuf>,
     spool: PathBuf,
     limits: Limits,
+    signatures: Signatures,
     anonymous_limit: i64,
     /// A permit is a mebibyte of decoded pixels: a few phone pictures at once, or one huge one, never several.
     pixels: Arc<Semaphore>,
@@ -88,10 +103,16 @@ impl Media {
             folder: config.storage_url.strip_prefix("file:").map(|path| path.strip_prefix("//").unwrap_or(path).into()),
             spool: config.spool.clone().unwrap_or_else(std::env::temp_dir),
             limits: Limits { image: config.image_limit, audio: config.audio_limit, document: config.document_limit },
+            signatures: config.signatures,
             anonymous_limit: config.anonymous_limit,
             pixels: Arc::new(Semaphore::new(config.pixel_memory as usize)),
             pixel_memory: config.pixel_memory,
         }
+    }
+
+    /// Whether bytes of no type may lie in this folder.
+    fn takes_opaque(&self, folder: Folder) -> bool {
+        self.signatures == Signatures::Lenient && matches!(folder, Folder::Avatars | Folder::Verification)
     }
 
     pub fn routes(&self) -> kit::Routes {

@@ -35,6 +35,8 @@ pub(crate) struct Terms {
     pub limits: Limits,
     pub audio: bool,
     pub documents: bool,
+    /// Whether what is of no type that is taken is taken as opaque bytes.
+    pub opaque: bool,
     /// The caller's own limit in bytes.
     pub max_size: u64,
 }
@@ -42,14 +44,15 @@ pub(crate) struct Terms {
 impl Terms {
     /// The type of a file that begins with `head`, and how large it may be.
     fn admit(&self, head: &[u8]) -> kit::Result<(Content, u64)> {
-        let refused = |why| invalid_because("data", "MEDIA_TYPE_REFUSED", why);
-        let content = Content::sniff(head).ok_or_else(|| refused("the bytes are of no type that is taken"))?;
-        let limit = match content.kind() {
-            Kind::Image => self.limits.image,
-            Kind::Audio if self.audio => self.limits.audio,
-            Kind::Audio => return Err(refused("only images are taken here")),
-            Kind::Document if self.documents => self.limits.document,
-            Kind::Document | Kind::Unspecified => return Err(refused("documents are taken in private folders only")),
+        let refused = |why| Err(invalid_because("data", "MEDIA_TYPE_REFUSED", why));
+        let (content, limit) = match Content::sniff(head).map(|content| (content, content.kind())) {
+            Some((content, Kind::Image)) => (content, self.limits.image),
+            Some((content, Kind::Audio)) if self.audio => (content, self.limits.audio),
+            Some((content, Kind::Document)) if self.documents => (content, self.limits.document),
+            _ if self.opaque => (Content::Opaque, self.limits.document),
+            Some((_, Kind::Audio)) => return refused("only images are taken here"),
+            Some(_) => return refused("documents are taken in private folders only"),
+            None => return refused("the bytes are of no type that is taken"),
         };
         Ok((content, limit.min(self.max_size)))
     }
@@ -147,6 +150,7 @@ mod tests {
         limits: Limits { image: 10_000, audio: 20_000, document: 10_000 },
         audio: true,
         documents: false,
+        opaque: false,
         max_size: u64::MAX,
     };
 
@@ -207,5 +211,17 @@ mod tests {
         assert_eq!(reason(result), "MEDIA_TYPE_REFUSED");
         let (result, _) = received(&TERMS, vec![b"%PDF-1.7".to_vec()]).await;
         assert_eq!(reason(result), "MEDIA_TYPE_REFUSED");
+    }
+
+    #[tokio::test]
+    async fn where_signatures_are_not_checked_the_rest_is_opaque_and_a_type_is_still_a_type() {
+        let lenient = Terms { audio: false, opaque: true, ..TERMS };
+        let content = async |bytes: &[u8]| file(received(&lenient, vec![bytes.to_vec()]).await.0).map(|f| f.content);
+        for bytes in [&b"fake image"[..], b"<script>", b"%PDF-1.7", &ogg(100)] {
+            assert_eq!(content(bytes).await, Some(Content::Opaque), "{bytes:?}");
+        }
+        assert_eq!(content(b"GIF89a").await, Some(Content::Gif));
+        let (result, _) = received(&lenient, vec![b"x".repeat(10_001)]).await;
+        assert_eq!(reason(result), "MEDIA_TOO_LARGE");
     }
 }

@@ -59,7 +59,8 @@ impl Users {
 }
 
 fn picture(media: Media) -> kit::Result<Avatar> {
-    let image = media.kind() == Kind::Image;
+    // Opaque bytes exist only where an installation checks no signatures: there, whatever was uploaded is a picture.
+    let image = matches!(media.kind(), Kind::Image | Kind::Opaque);
     match media.path.filter(|_| image) {
         Some(path) => Ok(Avatar { media_id: parse_id("media_id", &media.id)?, path }),
         None => Err(invalid_because("media_id", "NOT_AN_IMAGE", "this file is not an image")),

@@ -75,6 +75,39 @@ async fn what_is_not_taken_is_refused_whatever_it_is_called() {
 }
 
 #[tokio::test]
+async fn where_signatures_are_not_checked_an_avatar_may_be_any_bytes_and_is_served_as_such() {
+    let world = World::lenient().await;
+    let user = world.user();
+    let avatar = |bytes: Vec<u8>| {
+        let header = UploadHeader {
+            folder: Folder::Avatars.into(),
+            file_name: "avatar.jpg".into(),
+            accept: Accept::Image.into(),
+            ..Default::default()
+        };
+        let user = user.clone();
+        async move { user.upload_with(header, &bytes).await }
+    };
+    let half = photo(400, 300)[..200].to_vec();
+    for bytes in [b"fake image".to_vec(), b"<script>alert(1)</script>".to_vec(), half, ogg(500)] {
+        let file = avatar(bytes.clone()).await.unwrap();
+        assert_eq!((file.kind(), file.content_type.as_str()), (Kind::Opaque, "application/octet-stream"));
+        assert!(file.path().starts_with(&format!("/uploads/avatars/{}-", user.id)) && file.path().ends_with(".bin"));
+        assert_eq!((file.thumbnail_path.is_some(), file.size), (false, bytes.len() as i64));
+        let (header, stored) = world.nobody.read(file.path()).await.unwrap();
+        assert_eq!((header.content_type.as_str(), stored), ("application/octet-stream", bytes));
+    }
+    // A picture is a picture, a limit a limit, and other folders and strangers get no such favour.
+    assert_eq!(avatar(photo(40, 30)).await.unwrap().kind(), Kind::Image);
+    assert_eq!(reason(avatar(vec![b'x'; (10 << 20) + 1]).await), "MEDIA_TOO_LARGE");
+    assert_eq!(user.upload_to(Folder::Verification, b"my papers").await.unwrap().kind(), Kind::Opaque);
+    for folder in [Folder::Media, Folder::Profiles, Folder::Chat] {
+        assert_eq!(reason(user.upload_to(folder, b"fake image").await), "MEDIA_TYPE_REFUSED");
+    }
+    assert_eq!(reason(world.nobody.upload_to(Folder::Avatars, b"fake image").await), "MEDIA_TYPE_REFUSED");
+}
+
+#[tokio::test]
 async fn sizes_are_limited_by_kind_and_by_the_caller() {
     let world = World::start().await;
     let user = world.user();
