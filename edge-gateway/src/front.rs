@@ -35,7 +35,7 @@ use crate::grpc_web::GrpcProxy;
 use crate::limit::Class;
 use crate::meters::Meters;
 use crate::platform::Platform;
-use crate::upload::Lingering;
+use crate::upload::{Brisk, Lingering};
 use crate::{Edge, etag, idempotency, limit, platform};
 
 tokio::task_local! {
@@ -368,6 +368,8 @@ async fn admit<D: Dialect>(State(dialect): State<D>, mut request: Request, next:
         refusal.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
         return refusal;
     };
+    let pause = dialect.config.body_pause();
+    request = request.map(|body| Brisk::wrap(body, pause));
 
     // 2. Who is it? Rate limits, idempotency keys and handlers all want to know, so it is found out once.
     let identity = Identity::of(request.headers(), D::SCHEMES, &dialect.verifier).await;

@@ -24,6 +24,7 @@ use crate::auth::Identity;
 use crate::cors::Cors;
 use crate::dialect::{Credentials, Problem};
 use crate::limit::{Class, payer};
+use crate::upload::Brisk;
 
 /// Headers that only the mesh may set.
 const OURS: &[&str] = &[context::CLIENT_IP, context::CLIENT_DEVICE, "l5d-client-id", "cookie"];
@@ -112,13 +113,16 @@ impl GrpcProxy {
         request.headers_mut().remove(AUTHORIZATION);
 
         let mut context = Context { authorization, ..context::current() };
-        // Streams live as long as they are needed; only calls that answer once hold a place and have our deadline.
+        // Streams live as long as they are needed, and pause; only calls that answer once hold a place, have our
+        // deadline, and must send their body without long pauses.
         let _place = if method.client_streaming || method.server_streaming {
             context.deadline = None;
             None
         } else {
             let full = || exhausted("OVERLOADED", "too many requests at once", Duration::from_secs(1));
-            Some(self.edge.places.take(client.ip).ok_or_else(full)?)
+            let place = self.edge.places.take(client.ip).ok_or_else(full)?;
+            request = request.map(|body| Brisk::wrap(body, self.edge.config.body_pause()));
+            Some(place)
         };
         let mut proxy = GrpcWebLayer::new().layer(peer);
         let call = proxy.call(request.map(tonic::body::Body::new));

@@ -104,6 +104,10 @@ pub struct Config {
     #[arg(long, env = "REQUEST_SECONDS", default_value_t = 30)]
     pub request_seconds: u64,
 
+    /// Seconds a client may pause in the middle of a body.
+    #[arg(long, env = "BODY_PAUSE_SECONDS", default_value_t = 10)]
+    pub body_pause_seconds: u64,
+
     /// Where uploads wait until they are complete.
     #[arg(long, env = "SPOOL_DIR", default_value_os_t = std::env::temp_dir())]
     pub spool_dir: PathBuf,
@@ -126,6 +130,10 @@ impl Config {
         let kind = request.headers().get(http::header::CONTENT_TYPE).map(|kind| kind.as_bytes());
         let upload = kind.is_some_and(|kind| kind.starts_with(b"multipart/"));
         Duration::from_secs(if upload { self.request_seconds * 10 } else { self.request_seconds })
+    }
+
+    fn body_pause(&self) -> Duration {
+        Duration::from_secs(self.body_pause_seconds)
     }
 }
 

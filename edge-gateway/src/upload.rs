@@ -144,16 +144,67 @@ const LINGER: (u64, Duration) = (64 << 20, Duration::from_secs(10));
 
 /// A request body that is read to its end even when nobody wants the rest: a client that is still sending when it is
 /// refused would otherwise see a broken connection instead of the refusal.
-///
-/// A client that sends nothing for [`IDLE`] in the middle of its body is given up: else a thousand of them would hold
-/// every place there is.
-pub struct Lingering {
-    body: Option<Body>,
-    idle: Option<Pin<Box<Sleep>>>,
+pub struct Lingering(Option<Body>);
+
+impl Lingering {
+    pub fn wrap(body: Body) -> Body {
+        if http_body::Body::is_end_stream(&body) { body } else { Body::new(Self(Some(body))) }
+    }
 }
 
-/// How long a body may pause.
-const IDLE: Duration = Duration::from_secs(10);
+impl http_body::Body for Lingering {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, axum::Error>>> {
+        let Some(body) = &mut self.0 else { return Poll::Ready(None) };
+        let frame = std::task::ready!(Pin::new(body).poll_frame(cx));
+        if !matches!(frame, Some(Ok(_))) {
+            self.0 = None;
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.as_ref().is_none_or(http_body::Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.0.as_ref().map(http_body::Body::size_hint).unwrap_or_default()
+    }
+}
+
+impl Drop for Lingering {
+    fn drop(&mut self) {
+        let Some(mut body) = self.0.take() else { return };
+        if http_body::Body::is_end_stream(&body) {
+            return;
+        }
+        let (most, long) = LINGER;
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        runtime.spawn(tokio::time::timeout(long, async move {
+            let mut read = 0;
+            while let Some(Ok(frame)) = body.frame().await {
+                read += frame.data_ref().map_or(0, Bytes::len) as u64;
+                if read > most {
+                    return;
+                }
+            }
+        }));
+    }
+}
+
+/// The body of a request that holds a place. It may not pause for long: else a thousand clients that stop in the middle
+/// would hold every place there is.
+pub struct Brisk {
+    body: Body,
+    /// How long it may pause.
+    pause: Duration,
+    idle: Option<Pin<Box<Sleep>>>,
+}
 
 /// The body paused for too long.
 #[derive(Debug)]
@@ -179,13 +230,13 @@ pub fn unread(error: &(dyn std::error::Error + 'static), otherwise: impl FnOnce(
     otherwise(error.to_string())
 }
 
-impl Lingering {
-    pub fn wrap(body: Body) -> Body {
-        if http_body::Body::is_end_stream(&body) { body } else { Body::new(Self { body: Some(body), idle: None }) }
+impl Brisk {
+    pub fn wrap(body: Body, pause: Duration) -> Body {
+        if http_body::Body::is_end_stream(&body) { body } else { Body::new(Self { body, pause, idle: None }) }
     }
 }
 
-impl http_body::Body for Lingering {
+impl http_body::Body for Brisk {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -193,46 +244,21 @@ impl http_body::Body for Lingering {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<http_body::Frame<Bytes>, axum::Error>>> {
-        let Self { body: slot, idle } = &mut *self;
-        let Some(body) = slot else { return Poll::Ready(None) };
-        let Poll::Ready(frame) = Pin::new(body).poll_frame(cx) else {
-            let idle = idle.get_or_insert_with(|| Box::pin(tokio::time::sleep(IDLE)));
-            std::task::ready!(idle.as_mut().poll(cx));
-            *slot = None;
-            return Poll::Ready(Some(Err(axum::Error::new(Stalled))));
-        };
-        *idle = None;
-        if !matches!(frame, Some(Ok(_))) {
-            *slot = None;
+        let Self { body, pause, idle } = &mut *self;
+        if let Poll::Ready(frame) = Pin::new(body).poll_frame(cx) {
+            *idle = None;
+            return Poll::Ready(frame);
         }
-        Poll::Ready(frame)
+        let idle = idle.get_or_insert_with(|| Box::pin(tokio::time::sleep(*pause)));
+        std::task::ready!(idle.as_mut().poll(cx));
+        Poll::Ready(Some(Err(axum::Error::new(Stalled))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(http_body::Body::is_end_stream)
+        http_body::Body::is_end_stream(&self.body)
     }
 
     fn size_hint(&self) -> http_body::SizeHint {
-        self.body.as_ref().map(http_body::Body::size_hint).unwrap_or_default()
-    }
-}
-
-impl Drop for Lingering {
-    fn drop(&mut self) {
-        let Some(mut body) = self.body.take() else { return };
-        if http_body::Body::is_end_stream(&body) {
-            return;
-        }
-        let (most, long) = LINGER;
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        runtime.spawn(tokio::time::timeout(long, async move {
-            let mut read = 0;
-            while let Some(Ok(frame)) = body.frame().await {
-                read += frame.data_ref().map_or(0, Bytes::len) as u64;
-                if read > most {
-                    return;
-                }
-            }
-        }));
+        http_body::Body::size_hint(&self.body)
     }
 }
