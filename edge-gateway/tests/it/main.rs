@@ -14,6 +14,7 @@ mod conectar_auth;
 mod conectar_gateway;
 mod conectar_users;
 mod files;
+mod grpc;
 mod pauses;
 mod people;
 mod story;

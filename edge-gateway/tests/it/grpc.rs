@@ -1,0 +1,76 @@
+//! gRPC through the edge: what is counted, and for whom.
+
+use kit::error::Details;
+use proto::auth::v1::log_in_request::Login;
+use proto::auth::v1::password_service_client::PasswordServiceClient;
+use proto::auth::v1::request_password_reset_request::To;
+use proto::auth::v1::session_service_client::SessionServiceClient;
+use proto::auth::v1::{LogInRequest, RequestPasswordResetRequest};
+use proto::users::v1::GetUserRequest;
+use proto::users::v1::get_user_request::Key;
+use proto::users::v1::user_service_client::UserServiceClient;
+use serde_json::json;
+use tonic::transport::Channel;
+use tonic::{Code, Request, Status};
+
+use crate::world::{ADMIN_PHONE, PASSWORD, World};
+
+/// A call from an address of the caller's own, as the trusted proxy of these tests reports it.
+fn from<T>(address: &str, message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.metadata_mut().insert("x-forwarded-for", address.parse().expect("an address"));
+    request
+}
+
+fn refusal<T: std::fmt::Debug>(answer: Result<T, Status>) -> (Code, String) {
+    let status = answer.expect_err("a refusal");
+    (status.code(), Details::of(&status).reason)
+}
+
+#[tokio::test]
+async fn calls_are_counted_in_the_class_of_the_same_deed_over_rest() {
+    // Logins by whom the world starts are counted for another address.
+    let limits = "login=2/86400,email=1/86400,relaxed=3/86400";
+    let world = World::with(&["--rate-limits", "on", "--rate-limit", limits, "--trusted-proxies", "127.0.0.1"]).await;
+    let channel = Channel::from_shared(world.base.clone()).unwrap().connect().await.unwrap();
+    let log_in = |address: &'static str, password: &str| {
+        let login = Some(Login::Phone(ADMIN_PHONE.into()));
+        let request = LogInRequest { login, password: password.into(), ..Default::default() };
+        let mut sessions = SessionServiceClient::new(channel.clone());
+        async move { sessions.log_in(from(address, request)).await }
+    };
+    let limited = (Code::ResourceExhausted, "TOO_MANY_REQUESTS".to_owned());
+
+    // Attempts count, right or wrong, and REST and gRPC count together.
+    let credentials = json!({ "phone_number": ADMIN_PHONE, "password": PASSWORD });
+    let rest = world.post("/api/auth/login/").header("x-forwarded-for", "203.0.113.7").json(&credentials);
+    assert_eq!(world.ask(rest).await.status, 200);
+    assert_eq!(refusal(log_in("203.0.113.7", "x").await).0, Code::Unauthenticated);
+    let excess = log_in("203.0.113.7", PASSWORD).await.expect_err("a refusal");
+    let wait = Details::of(&excess).retry_after.expect("when to come back");
+    assert!(wait.as_secs() >= 1 && wait.as_secs() <= 86400, "{wait:?}");
+    assert_eq!(refusal::<()>(Err(excess)), limited);
+    // Somebody else is not refused for it, nor is what is counted elsewhere.
+    let token = log_in("203.0.113.8", PASSWORD).await.unwrap().into_inner().tokens.unwrap().access_token;
+
+    let reset = || {
+        let request = RequestPasswordResetRequest { to: Some(To::Email("nadie@example.com".into())) };
+        let mut passwords = PasswordServiceClient::new(channel.clone());
+        async move { passwords.request_password_reset(from("203.0.113.7", request)).await }
+    };
+    reset().await.unwrap();
+    assert_eq!(refusal(reset().await), limited);
+
+    // Whoever is signed in is counted as a person, wherever the calls come from.
+    let get = |address: &'static str| {
+        let nobody = Some(Key::Id("00000000-0000-7000-8000-000000000000".into()));
+        let mut request = from(address, GetUserRequest { key: nobody });
+        request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+        let mut users = UserServiceClient::new(channel.clone());
+        async move { users.get_user(request).await }
+    };
+    for address in ["203.0.113.1", "203.0.113.2", "203.0.113.3"] {
+        assert_eq!(refusal(get(address).await).0, Code::NotFound);
+    }
+    assert_eq!(refusal(get("203.0.113.4").await), limited);
+}
