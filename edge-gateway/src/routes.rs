@@ -27,7 +27,7 @@ use axum::Router;
 use axum::extract::Request;
 use axum::handler::Handler;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodFilter, MethodRouter};
+use axum::routing::{MethodFilter, MethodRouter, any};
 use http::header::ALLOW;
 use http::{HeaderValue, Method, StatusCode};
 use utoipa::ToSchema;
@@ -322,7 +322,13 @@ impl<D: Dialect> Routes<D> {
             }
             router = router.route(path, routes.fallback(refuse));
         }
-        router.fallback(|| async { D::Error::from(Problem::NoRoute) })
+        // Whoever tries paths is counted like whoever uses them.
+        let nothing = any(async || D::Error::from(Problem::NoRoute));
+        let nothing = match D::LIMIT {
+            Some(class) => limited(dialect, class, nothing),
+            None => nothing,
+        };
+        router.fallback_service(nothing.with_state::<()>(dialect.clone()))
     }
 
     /// The OpenAPI document.

@@ -80,7 +80,7 @@ async fn other_methods_are_refused_and_named() {
 
 #[tokio::test]
 async fn pages_of_ours_may_read_everything_and_others_nothing() {
-    let world = World::with(&["--rate-limits", "on", "--rate-limit", "general=1/86400"]).await;
+    let world = World::with(&["--rate-limits", "on", "--rate-limit", "general=2/86400"]).await;
     let preflight = |origin: &str, path: &str| {
         let asks = "authorization, content-type, x-request-id, x-request-time, x-correlation-id";
         world
@@ -109,9 +109,10 @@ async fn pages_of_ours_may_read_everything_and_others_nothing() {
     }
 
     // Answers of every kind: a refusal that a page may not read looks like a broken network.
+    let missing = world.ask(world.get("/api/v1/nada").header("origin", FRIEND)).await;
+    assert_eq!((missing.header("x-ratelimit-limit"), missing.header("x-ratelimit-remaining")), ("2", "1"));
     let refused = world.ask(world.get("/api/v1/admin/metrics/users").header("origin", FRIEND)).await;
     let limited = world.ask(world.get("/api/v1/admin/metrics/users").header("origin", FRIEND)).await;
-    let missing = world.ask(world.get("/api/v1/nada").header("origin", FRIEND)).await;
     let version = world.ask(world.get("/api/v9/nada").header("origin", FRIEND)).await;
     let health = world.ask(world.get("/health").header("origin", FRIEND)).await;
     assert_eq!([refused.status, limited.status, missing.status, version.status], [401, 429, 404, 400]);
