@@ -17,14 +17,14 @@ use rcgen::{
     KeyUsagePurpose, SanType,
 };
 use serde::Deserialize;
-use sqlx::{Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tonic::transport::Endpoint;
 
 use crate::process::{Process, answers, free_port};
 
 pub(crate) const EDGE: &str = "edge-gateway";
 /// In the order they start.
-pub(crate) const SERVICES: [&str; 4] = ["auth", "users", "media", EDGE];
+pub(crate) const SERVICES: [&str; 5] = ["auth", "users", "media", "forum", EDGE];
 const START: Duration = Duration::from_secs(60);
 
 /// What there must be before anything can be measured.
@@ -79,7 +79,8 @@ impl Separate {
     /// Databases, certificates, and every service; returns when all are ready.
     pub(crate) async fn start(ground: &Ground) -> anyhow::Result<(Self, Platform)> {
         let mut postgres = PgConnection::connect(&ground.database_url).await.context("connecting to PostgreSQL")?;
-        for statement in ["create database bench_auth", "create database bench_users", "create database bench_media"] {
+        for name in SERVICES.iter().filter(|name| **name != EDGE) {
+            let statement = AssertSqlSafe(format!("create database bench_{name}"));
             sqlx::query(statement).execute(&mut postgres).await?;
         }
         certify(&ground.dir)?;

@@ -11,6 +11,12 @@ use proto::auth::v1::key_service_client::KeyServiceClient;
 use proto::auth::v1::password_service_client::PasswordServiceClient;
 use proto::auth::v1::second_factor_service_client::SecondFactorServiceClient;
 use proto::auth::v1::session_service_client::SessionServiceClient;
+use proto::forum::v1::comment_service_client::CommentServiceClient;
+use proto::forum::v1::community_service_client::CommunityServiceClient;
+use proto::forum::v1::moderation_service_client::ModerationServiceClient;
+use proto::forum::v1::notification_service_client::NotificationServiceClient;
+use proto::forum::v1::post_service_client::PostServiceClient;
+use proto::forum::v1::reaction_service_client::ReactionServiceClient;
 use proto::media::v1::media_service_client::MediaServiceClient;
 use proto::users::v1::device_service_client::DeviceServiceClient;
 use proto::users::v1::user_service_client::UserServiceClient;
@@ -40,7 +46,7 @@ macro_rules! clients {
 
 impl Clients {
     /// The services of this release.
-    pub const SERVICES: [&'static str; 3] = ["auth", "users", "media"];
+    pub const SERVICES: [&'static str; 4] = ["auth", "users", "media", "forum"];
 
     pub fn new(peer: impl Fn(&str) -> Peer) -> Self {
         Self { peers: Self::SERVICES.map(|name| (name, peer(name))).into(), ids: Cache::new(REMEMBERED) }
@@ -57,6 +63,12 @@ impl Clients {
         users "users" UserServiceClient
         devices "users" DeviceServiceClient
         media "media" MediaServiceClient
+        communities "forum" CommunityServiceClient
+        posts "forum" PostServiceClient
+        comments "forum" CommentServiceClient
+        reactions "forum" ReactionServiceClient
+        notifications "forum" NotificationServiceClient
+        moderation "forum" ModerationServiceClient
     }
 
     /// The service that owns a package, if it is one of this release.

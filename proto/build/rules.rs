@@ -38,20 +38,24 @@ impl Generator {
     fn message(&self, message: &MessageDescriptor) -> Result<String> {
         let mut code = String::new();
         for field in message.fields().filter(|f| f.containing_oneof().is_none_or(|o| o.is_synthetic())) {
-            let name = field.name();
+            let name = identifier(&field);
             let value = if field.is_list() { self.list(&field)? } else { self.value(&field)? };
-            if value.is_empty() {
+            let required = self.required(&field)?;
+            if value.is_empty() && !required {
                 continue;
             }
             // `Option` and `Vec` are both walked with `&`.
             let body = if field.is_list() {
                 value
+            } else if required {
+                let missing = "broken.add(&at, \"required\", \"must be set\")";
+                format!("match &self.{name} {{ Some(value) => {{ {value} }} None => {missing}, }}")
             } else if field.supports_presence() {
                 format!("if let Some(value) = &self.{name} {{ {value} }}")
             } else {
                 format!("let value = &self.{name}; {value}")
             };
-            writeln!(code, "        {{ let at = at.field({name:?}); {body} }}")?;
+            writeln!(code, "        {{ let at = at.field({:?}); {body} }}", field.name())?;
         }
         for oneof in message.oneofs().filter(|o| !o.is_synthetic()) {
             let options = oneof.options();
@@ -93,7 +97,7 @@ impl Generator {
     }
 
     fn list(&self, field: &FieldDescriptor) -> Result<String> {
-        let name = field.name();
+        let name = identifier(field);
         let mut code = String::new();
         let mut each = String::new();
         if matches!(field.kind(), Kind::Message(_)) {
@@ -119,6 +123,21 @@ impl Generator {
         Ok(code)
     }
 
+    /// Whether a message must be there: the one rule that is about the field and not about its value.
+    fn required(&self, field: &FieldDescriptor) -> Result<bool> {
+        let Some(rules) = self.rules(field).filter(|_| !field.is_list()) else { return Ok(false) };
+        let required = rules.get_field_by_name("required").is_some_and(|rule| rule.as_bool() == Some(true));
+        match field.kind() {
+            Kind::Message(_) => {
+                let other = rules.fields().find(|(rule, _)| rule.name() != "required");
+                other.map_or(Ok(required), |(rule, _)| {
+                    Err(format!("{}: unknown rule {}", field.full_name(), rule.name()).into())
+                })
+            }
+            _ => Ok(false),
+        }
+    }
+
     fn rules(&self, field: &FieldDescriptor) -> Option<DynamicMessage> {
         let options = field.options();
         options.has_extension(&self.field).then(|| options.get_extension(&self.field).as_message().cloned())?
@@ -139,6 +158,12 @@ fn statements(rules: &DynamicMessage, field: &FieldDescriptor) -> Result<String>
                     match (kind, rule.name()) {
                         ("string", name @ ("min_len" | "max_len")) => {
                             write!(code, "broken.{name}(&at, value, {}); ", unsigned(value)?)?
+                        }
+                        ("string", "pattern") => {
+                            let pattern = value.as_str().ok_or_else(|| unknown("pattern"))?;
+                            let set =
+                                one_class(pattern).ok_or_else(|| unknown(&format!("string.pattern {pattern}")))?;
+                            write!(code, "broken.made_of(&at, value, &{set:?}); ")?
                         }
                         ("string", "uuid") => code.push_str("broken.uuid(&at, value); "),
                         ("bytes", "max_len") => {
@@ -177,12 +202,36 @@ fn statements(rules: &DynamicMessage, field: &FieldDescriptor) -> Result<String>
     Ok(code)
 }
 
+/// The characters of a pattern that allows one or more of a class: `^[-a-zA-Z0-9_]+$`. No other pattern is used, so no
+/// engine for regular expressions is needed.
+fn one_class(pattern: &str) -> Option<Vec<(char, char)>> {
+    let mut class = pattern.strip_prefix("^[")?.strip_suffix("]+$")?.chars().peekable();
+    let mut set = Vec::new();
+    while let Some(first) = class.next() {
+        if !(first.is_ascii_alphanumeric() || "-_.".contains(first)) {
+            return None;
+        }
+        let range = first != '-' && class.peek() == Some(&'-');
+        let last = if range { class.next().and_then(|_| class.next())? } else { first };
+        set.push((first, last));
+    }
+    (!set.is_empty()).then_some(set)
+}
+
 fn unsigned(value: &Value) -> Result<u64> {
     value.as_u64().ok_or_else(|| "not a length".into())
 }
 
 fn numbers(value: &Value) -> Result<Vec<i32>> {
     value.as_list().ok_or("not a list")?.iter().map(|v| v.as_i32().ok_or_else(|| "not a number".into())).collect()
+}
+
+/// The field in Rust: prost escapes what Rust keeps for itself.
+fn identifier(field: &FieldDescriptor) -> String {
+    match field.name() {
+        name @ ("type" | "ref" | "match" | "use" | "move") => format!("r#{name}"),
+        name => name.to_owned(),
+    }
 }
 
 /// `plaza.auth.v1.LogInRequest` is `crate::auth::v1::LogInRequest`.

@@ -106,6 +106,14 @@ impl Broken {
         }
     }
 
+    /// One or more characters out of ranges.
+    pub fn made_of(&mut self, at: &Path<'_>, value: &str, ranges: &[(char, char)]) {
+        let known = |c: char| ranges.iter().any(|&(first, last)| (first..=last).contains(&c));
+        if value.is_empty() || !value.chars().all(known) {
+            self.add(at, "string.pattern", "has characters that are not allowed here");
+        }
+    }
+
     /// The canonical form: 36 characters, hyphens in their places, either case.
     pub fn uuid(&mut self, at: &Path<'_>, value: &str) {
         let canonical = value.len() == 36
@@ -153,6 +161,7 @@ impl Broken {
 mod tests {
     use super::{Validate, Violation};
     use crate::auth::v1::{LogInRequest, Profile, RegisterRequest, log_in_request::Login};
+    use crate::forum::v1::{CreateCommunityRequest, ReactRequest, Target};
     use crate::media::v1::{Description, UploadHeader, UploadMediaRequest, upload_media_request::Part};
     use crate::users::v1::BatchGetUsersRequest;
 
@@ -189,6 +198,23 @@ mod tests {
         let empty = LogInRequest { password: "x".into(), ..Default::default() };
         assert_eq!(broken(&empty), [("login".to_owned(), "required")]);
         assert!(LogInRequest { login: Some(Login::Phone("1".into())), ..empty }.validate().is_ok());
+    }
+
+    #[test]
+    fn a_required_message_must_be_set_and_is_checked() {
+        let react = ReactRequest { r#type: 1, ..Default::default() };
+        assert_eq!(broken(&react), [("target".to_owned(), "required")]);
+        let react = ReactRequest { target: Some(Target { kind: 0, id: 1 }), ..react };
+        assert_eq!(broken(&react), [("target.kind".to_owned(), "enum.not_in")]);
+    }
+
+    #[test]
+    fn a_pattern_says_which_characters_there_may_be() {
+        let slug = |slug: &str| CreateCommunityRequest { name: "x".into(), slug: slug.into(), ..Default::default() };
+        assert_eq!(slug("Cafe-de_altura9").validate(), Ok(()));
+        for wrong in ["", "café", "a b", "a/b", "a\n"] {
+            assert_eq!(broken(&slug(wrong)), [("slug".to_owned(), "string.pattern")], "{wrong:?}");
+        }
     }
 
     #[test]

@@ -1,0 +1,3 @@
+fn main() -> std::process::ExitCode {
+    kit::main::<forum::Config, _>("forum", forum::run)
+}
