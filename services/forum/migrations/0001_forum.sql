@@ -20,6 +20,16 @@ create function controversy(ups bigint, downs bigint) returns double precision
         else power((ups + downs)::double precision, least(ups, downs)::double precision / greatest(ups, downs))
     end;
 
+-- What a post means to everybody; the contract's formula.
+create function relevance(comments bigint, hearts bigint, likes bigint, dislikes bigint, views bigint)
+    returns double precision
+    language sql immutable strict parallel safe
+    return greatest(
+        ln(1 + 2 * comments + hearts + likes + 0.05::double precision * views)
+            - 0.5::double precision * ln(1 + dislikes::double precision),
+        0
+    );
+
 create table communities (
     id bigint generated always as identity constraint communities_pkey primary key,
     name text not null constraint communities_name_key unique,
@@ -181,6 +191,21 @@ end $$;
 create trigger posts_unpin before update of community_id on posts
     for each row when (new.community_id is distinct from old.community_id) execute function posts_unpin();
 
+-- Posts whose counters moved since their relevance was last computed, if this installation computes it. A crash of the
+-- server empties the table; then their next activity counts.
+create unlogged table active_posts (
+    post_id bigint constraint active_posts_pkey primary key
+);
+
+create function posts_activity() returns trigger language plpgsql as $$
+begin
+    insert into active_posts values (new.id) on conflict do nothing;
+    return null;
+end $$;
+
+create trigger posts_activity after update of comments_count, hearts, likes, dislikes, views_count on posts
+    for each row execute function posts_activity();
+
 create table comments (
     id bigint generated always as identity constraint comments_pkey primary key,
     post_id bigint not null constraint comments_post_id_fkey references posts on delete cascade,
@@ -337,6 +362,11 @@ create table moderation_log (
 );
 
 create index moderation_log_new on moderation_log (community_id, created_at desc, id desc);
+
+-- The last word on a thing or person.
+create index moderation_log_post on moderation_log (post_id, id desc) where post_id is not null;
+create index moderation_log_comment on moderation_log (comment_id, id desc) where comment_id is not null;
+create index moderation_log_user on moderation_log (community_id, user_id, id desc) where user_id is not null;
 
 create function moderation_log_is_append_only() returns trigger language plpgsql as $$
 begin

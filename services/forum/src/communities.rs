@@ -27,7 +27,7 @@ use crate::moderation::{About, Action, Deed};
 use crate::pictures::exchange_picture;
 use sql::*;
 
-pub(crate) use sql::{add_posts, lock_community};
+pub(crate) use sql::{add_members, add_posts, lock_community};
 
 /// Totals above are told as this.
 pub(crate) const COUNTED: i64 = 10_000;
@@ -77,7 +77,7 @@ impl CommunityService for Forum {
         let now = self.clock.now();
         let mut tx = begin(&self.db).await?;
         let id = insert_community(&mut tx, request.get_ref(), caller, now).await?;
-        memberships::insert_owner(&mut tx, id, caller, now).await?;
+        memberships::insert_owner(&mut *tx, id, caller, now).await?;
         let row = fetch_community(&mut *tx, id, Some(caller.id)).await?.ok_or_else(no_such_community)?;
         commit(tx).await?;
         Ok(Response::new(row.into()))
@@ -129,7 +129,7 @@ impl CommunityService for Forum {
         let mut tx = begin(&self.db).await?;
         lock_community(&mut tx, id).await?.ok_or_else(no_such_community)?;
         memberships::refuse_banned(&mut *tx, id, caller.id).await?;
-        if memberships::join(&mut tx, id, caller, self.clock.now()).await? {
+        if memberships::join(&mut *tx, id, caller, self.clock.now()).await? {
             add_members(&mut tx, id, 1).await?;
         }
         let row = fetch_community(&mut *tx, id, Some(caller.id)).await?.ok_or_else(no_such_community)?;
@@ -150,15 +150,17 @@ impl CommunityService for Forum {
         Ok(Response::new(row.into()))
     }
 
-    async fn list_members(&self, request: Request<ListMembersRequest>) -> Result<Response<ListMembersResponse>, Status> {
+    async fn list_members(
+        &self,
+        request: Request<ListMembersRequest>,
+    ) -> Result<Response<ListMembersResponse>, Status> {
         caller(&request)?;
         let request = request.into_inner();
         let scope = format!("ListMembers {}", request.id);
         let after = self.pager.open(&scope, &request.page_token)?;
         let size = page::size(request.page_size, 20, 100);
         let community = fetch_community(&self.db, request.id, None).await?.ok_or_else(no_such_community)?;
-        let mut rows =
-            memberships::list_ranked(&self.db, request.id, after, size + 1, i64::from(request.skip)).await?;
+        let mut rows = memberships::list_ranked(&self.db, request.id, after, size + 1, i64::from(request.skip)).await?;
 
         let more = rows.len() as i64 > size;
         rows.truncate(size as usize);
@@ -186,9 +188,9 @@ impl CommunityService for Forum {
             return Ok(Response::new(before.into()));
         }
         if role == Role::Owner {
-            memberships::retire_owner(&mut tx, request.id).await?;
+            memberships::retire_owner(&mut *tx, request.id).await?;
         }
-        let member = memberships::update_role(&mut tx, request.id, user, role).await?;
+        let member = memberships::update_role(&mut *tx, request.id, user, role).await?;
         let about = About::User { id: user, number: member.user_number };
         let deed = Deed { community_id: Some(request.id), action: Action::Role, about, reason: role.name() };
         deed.log(&mut tx, caller, now).await?;

@@ -1,12 +1,27 @@
 //! The service `forum`: communities, posts, comments, reactions, moderation. Start reading at `posts`, which goes from
 //! RPC to SQL.
 
+mod communities;
+mod events;
+mod files;
 mod interactions;
+mod jobs;
 mod limits;
+mod lists;
+mod memberships;
+mod moderation;
+mod pictures;
+mod posts;
+mod relevance;
 
+use proto::forum::v1::community_service_server::CommunityServiceServer;
+use proto::forum::v1::moderation_service_server::ModerationServiceServer;
+use proto::forum::v1::post_service_server::PostServiceServer;
+use proto::media::v1::media_service_client::MediaServiceClient;
 use sqlx::PgPool;
 
 use crate::limits::Limits;
+use crate::lists::Memory;
 
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
 
@@ -37,8 +52,9 @@ pub struct Forum {
     db: PgPool,
     clock: kit::Clock,
     pager: kit::page::Pager,
-    media: proto::media::v1::media_service_client::MediaServiceClient<kit::Peer>,
+    media: MediaServiceClient<kit::Peer>,
     rules: Rules,
+    memory: Memory,
 }
 
 impl Forum {
@@ -47,13 +63,17 @@ impl Forum {
             db: kit.db.clone(),
             clock: kit.clock.clone(),
             pager: kit.pager(),
-            media: proto::media::v1::media_service_client::MediaServiceClient::new(kit.peer("media")),
+            media: MediaServiceClient::new(kit.peer("media")),
             rules,
+            memory: Memory::default(),
         }
     }
 
     pub fn routes(&self) -> kit::Routes {
         kit::Routes::default()
+            .add(CommunityServiceServer::new(self.clone()))
+            .add(PostServiceServer::new(self.clone()))
+            .add(ModerationServiceServer::new(self.clone()))
     }
 }
 
@@ -61,5 +81,7 @@ impl Forum {
 pub async fn run(config: Config, stop: kit::Stop) -> anyhow::Result<()> {
     let kit = kit::Service::start("forum", &config.service, &MIGRATOR, stop).await?;
     let forum = Forum::new(&kit, config.rules);
+    kit.consume(forum.clone());
+    forum.work(&kit);
     kit.serve(forum.routes()).await
 }

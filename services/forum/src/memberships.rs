@@ -280,11 +280,7 @@ pub(crate) async fn leave(
     Ok(false)
 }
 
-pub(crate) async fn fetch_role(
-    db: impl PgExecutor<'_>,
-    community_id: i64,
-    user: Uuid,
-) -> kit::Result<Option<Role>> {
+pub(crate) async fn fetch_role(db: impl PgExecutor<'_>, community_id: i64, user: Uuid) -> kit::Result<Option<Role>> {
     let role = sqlx::query_scalar!(
         "select role from memberships where community_id = $1 and user_id = $2 and left_at is null",
         community_id,
@@ -335,12 +331,9 @@ pub(crate) async fn list_ranked(
 
 /// The owner becomes moderator, to make way for another.
 pub(crate) async fn retire_owner(db: impl PgExecutor<'_>, community_id: i64) -> kit::Result<()> {
-    sqlx::query!(
-        "update memberships set role = 'MODERATOR' where community_id = $1 and role = 'OWNER'",
-        community_id
-    )
-    .execute(db)
-    .await?;
+    sqlx::query!("update memberships set role = 'MODERATOR' where community_id = $1 and role = 'OWNER'", community_id)
+        .execute(db)
+        .await?;
     Ok(())
 }
 
@@ -380,11 +373,7 @@ pub(crate) async fn insert_ban(
 }
 
 /// The number of who was banned; nothing when nobody was.
-pub(crate) async fn delete_ban(
-    db: impl PgExecutor<'_>,
-    community_id: i64,
-    user: Uuid,
-) -> kit::Result<Option<i64>> {
+pub(crate) async fn delete_ban(db: impl PgExecutor<'_>, community_id: i64, user: Uuid) -> kit::Result<Option<i64>> {
     let number = sqlx::query_scalar!(
         "delete from bans where community_id = $1 and user_id = $2 returning user_number",
         community_id,

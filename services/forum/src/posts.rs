@@ -28,7 +28,7 @@ use crate::memberships::refuse_banned;
 use crate::moderation::moderates;
 use sql::*;
 
-pub(crate) use sql::{LockedPost, lock_post};
+pub(crate) use sql::{LockedPost, delete_old_views, lock_post};
 
 /// Until the same viewer counts again.
 const VIEW_PAUSE: TimeDelta = TimeDelta::minutes(30);

@@ -89,7 +89,7 @@ pub(super) async fn list_of_member(
 
 pub(super) async fn count_all(db: impl PgExecutor<'_>) -> kit::Result<i32> {
     let count = sqlx::query_scalar!(
-        r#"select least(count(*), 10000)::int as "count!" from (select 1 from communities limit 10001) some"#
+        r#"select least(count(*), 10000)::int as "count!" from (select 1 from communities limit 10001) counted"#
     );
     Ok(count.fetch_one(db).await?)
 }
@@ -97,7 +97,7 @@ pub(super) async fn count_all(db: impl PgExecutor<'_>) -> kit::Result<i32> {
 pub(super) async fn count_of_member(db: impl PgExecutor<'_>, member: Uuid) -> kit::Result<i32> {
     let count = sqlx::query_scalar!(
         r#"select least(count(*), 10000)::int as "count!"
-           from (select 1 from memberships where user_id = $1 and left_at is null limit 10001) some"#,
+           from (select 1 from memberships where user_id = $1 and left_at is null limit 10001) counted"#,
         member
     );
     Ok(count.fetch_one(db).await?)
@@ -192,7 +192,7 @@ pub(crate) async fn lock_community(conn: &mut PgConnection, id: i64) -> kit::Res
     Ok(locked.fetch_optional(conn).await?)
 }
 
-pub(super) async fn add_members(conn: &mut PgConnection, id: i64, more: i64) -> kit::Result<()> {
+pub(crate) async fn add_members(conn: &mut PgConnection, id: i64, more: i64) -> kit::Result<()> {
     sqlx::query!("update communities set members_count = members_count + $2 where id = $1", id, more)
         .execute(conn)
         .await?;
@@ -201,8 +201,6 @@ pub(super) async fn add_members(conn: &mut PgConnection, id: i64, more: i64) -> 
 
 /// After so many visible posts came, or went.
 pub(crate) async fn add_posts(conn: &mut PgConnection, id: i64, more: i64) -> kit::Result<()> {
-    sqlx::query!("update communities set posts_count = posts_count + $2 where id = $1", id, more)
-        .execute(conn)
-        .await?;
+    sqlx::query!("update communities set posts_count = posts_count + $2 where id = $1", id, more).execute(conn).await?;
     Ok(())
 }

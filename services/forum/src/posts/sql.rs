@@ -32,11 +32,7 @@ macro_rules! posts {
     };
 }
 
-pub(super) async fn fetch_post(
-    db: impl PgExecutor<'_>,
-    id: i64,
-    viewer: Option<Uuid>,
-) -> kit::Result<Option<PostRow>> {
+pub(super) async fn fetch_post(db: impl PgExecutor<'_>, id: i64, viewer: Option<Uuid>) -> kit::Result<Option<PostRow>> {
     Ok(posts!("posts p", "where p.id = $2", viewer, id).fetch_optional(db).await?)
 }
 
@@ -134,11 +130,7 @@ pub(super) async fn update_post(
 }
 
 /// The moderators' queue follows a post into its new community.
-pub(super) async fn move_reports(
-    conn: &mut PgConnection,
-    post_id: i64,
-    community_id: Option<i64>,
-) -> kit::Result<()> {
+pub(super) async fn move_reports(conn: &mut PgConnection, post_id: i64, community_id: Option<i64>) -> kit::Result<()> {
     sqlx::query!("update reported set community_id = $2 where post_id = $1", post_id, community_id)
         .execute(conn)
         .await?;

@@ -1,0 +1,80 @@
+//! What happens without being asked. Every task may run on several replicas at once.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use kit::Result;
+use sqlx::PgExecutor;
+
+use crate::posts::delete_old_views;
+use crate::{Forum, limits};
+
+/// Posts whose relevance is computed in one transaction.
+const BATCH: i64 = 1_000;
+
+impl Forum {
+    pub(crate) fn work(&self, kit: &kit::Service) {
+        let forum = self.clone();
+        kit.every("delete former pictures", Duration::from_secs(10), move || {
+            let forum = forum.clone();
+            async move { forum.delete_discarded().await }
+        });
+        let forum = self.clone();
+        kit.every("sweep", Duration::from_secs(60), move || {
+            let forum = forum.clone();
+            async move { forum.sweep().await }
+        });
+        let forum = self.clone();
+        kit.every("relevance", Duration::from_secs(300), move || {
+            let forum = forum.clone();
+            async move { forum.compute_relevance().await }
+        });
+    }
+
+    /// Deletes what only the last minutes needed.
+    pub async fn sweep(&self) -> Result<()> {
+        let now = self.clock.now();
+        limits::delete_idle(&self.db, now).await?;
+        delete_old_views(&self.db, now - TimeDelta::minutes(30)).await?;
+        self.sweep_rankings().await
+    }
+
+    /// Computes what posts with activity mean to everybody, where the installation wants that.
+    pub async fn compute_relevance(&self) -> Result<()> {
+        if !self.rules.relevance {
+            return Ok(());
+        }
+        loop {
+            // First off the list and then computed: what happens in between comes onto it again.
+            let posts = take_active(&self.db, BATCH).await?;
+            if posts.is_empty() {
+                return Ok(());
+            }
+            update_relevance(&self.db, &posts).await?;
+        }
+    }
+}
+
+async fn take_active(db: impl PgExecutor<'_>, most: i64) -> Result<Vec<i64>> {
+    let posts = sqlx::query_scalar!(
+        "delete from active_posts
+         where post_id in (select post_id from active_posts order by post_id limit $1 for update skip locked)
+         returning post_id",
+        most
+    );
+    Ok(posts.fetch_all(db).await?)
+}
+
+/// Locked by id, as everybody does who locks several.
+async fn update_relevance(db: impl PgExecutor<'_>, posts: &[i64]) -> Result<()> {
+    sqlx::query!(
+        "with active as (select id from posts where id = any($1) order by id for no key update)
+         update posts p
+         set relevance_score = relevance(p.comments_count, p.hearts, p.likes, p.dislikes, p.views_count)
+         from active where p.id = active.id",
+        posts
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
