@@ -28,7 +28,7 @@ use uuid::Uuid;
 pub(crate) use self::sql::{FileRow, delete_files, lock_files_of_owner};
 use self::sql::{
     NewFile, count_anonymous, count_files, fetch_file, fetch_file_numbered, insert_file, list_files, list_files_named,
-    lock_file, lock_files_numbered, lock_uploader, set_owner, update_file,
+    lock_file, lock_files_named, lock_uploader, set_owner, update_file,
 };
 use crate::Media;
 use crate::content::kind;
@@ -145,7 +145,14 @@ impl MediaService for Media {
 
     async fn claim_media(&self, request: Request<ClaimMediaRequest>) -> Result<Response<ClaimMediaResponse>, Status> {
         let caller = caller(&request)?;
-        let files = self.claim(caller.id, &request.get_ref().numbers).await?;
+        let ClaimMediaRequest { numbers, ids, owner_id } = request.get_ref();
+        if ids.len() + numbers.len() > 100 {
+            return Err(invalid("numbers", "must have at most 100 items together with ids").into());
+        }
+        let ids = ids.iter().map(|id| parse_id("ids", id)).collect::<kit::Result<Vec<_>>>()?;
+        let owner = if owner_id.is_empty() { caller.id } else { parse_id("owner_id", owner_id)? };
+        caller.may_act_for(owner)?;
+        let files = self.claim(owner, &ids, numbers).await?;
         Ok(Response::new(ClaimMediaResponse { media: files.into_iter().map(Into::into).collect() }))
     }
 
@@ -275,9 +282,9 @@ impl Media {
         Ok(())
     }
 
-    async fn claim(&self, owner: Uuid, numbers: &[i64]) -> kit::Result<Vec<FileRow>> {
+    async fn claim(&self, owner: Uuid, ids: &[Uuid], numbers: &[i64]) -> kit::Result<Vec<FileRow>> {
         let mut tx = self.db.begin().await?;
-        let files = lock_files_numbered(&mut tx, numbers).await?;
+        let files = lock_files_named(&mut tx, ids, numbers).await?;
         if files.iter().any(|(_, of)| of.is_some_and(|of| of != owner)) {
             return Err(not_yours());
         }

@@ -178,11 +178,16 @@ pub(crate) async fn lock_files_of_owner(tx: &mut PgConnection, owner: Uuid) -> k
 }
 
 /// Ids and owners of files.
-pub(super) async fn lock_files_numbered(
+pub(super) async fn lock_files_named(
     tx: &mut PgConnection,
+    ids: &[Uuid],
     numbers: &[i64],
 ) -> kit::Result<Vec<(Uuid, Option<Uuid>)>> {
-    let files = sqlx::query!("select id, owner_id from files where number = any($1) order by id for update", numbers);
+    let files = sqlx::query!(
+        "select id, owner_id from files where id = any($1) or number = any($2) order by id for update",
+        ids,
+        numbers
+    );
     Ok(files.fetch_all(tx).await?.into_iter().map(|file| (file.id, file.owner_id)).collect())
 }
 

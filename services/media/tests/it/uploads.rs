@@ -14,7 +14,11 @@ use crate::world::{Client, World, reason};
 
 async fn claim(client: &Client, files: &[&v1::Media]) -> Result<Vec<v1::Media>, Status> {
     let numbers = files.iter().map(|file| file.number).collect();
-    client.rpc.clone().claim_media(ClaimMediaRequest { numbers }).await.map(|answer| answer.into_inner().media)
+    claim_with(client, ClaimMediaRequest { numbers, ..Default::default() }).await
+}
+
+async fn claim_with(client: &Client, request: ClaimMediaRequest) -> Result<Vec<v1::Media>, Status> {
+    client.rpc.clone().claim_media(request).await.map(|answer| answer.into_inner().media)
 }
 
 async fn assign(client: &Client, file: &v1::Media, owner: Uuid) -> Result<v1::Media, Status> {
@@ -330,6 +334,47 @@ async fn what_nobody_owns_is_claimed_by_the_first() {
     let two = [&two];
     let (first, second) = tokio::join!(claim(&user, &two), claim(&other, &two));
     assert!(first.is_ok() != second.is_ok(), "one of them has it: {first:?} {second:?}");
+}
+
+#[tokio::test]
+async fn files_are_claimed_by_ids_and_numbers_together() {
+    let world = World::start().await;
+    let (user, other) = (world.user(), world.user());
+    let mut files = Vec::new();
+    for _ in 0..3 {
+        files.push(world.nobody.upload("a.png", &png(3, 3)).await.unwrap());
+    }
+    let ids = |files: &[v1::Media]| files.iter().map(|file| file.id.clone()).collect::<Vec<_>>();
+    let unknown = Uuid::now_v7().to_string();
+    let request = ClaimMediaRequest {
+        ids: [ids(&files[..2]), vec![unknown]].concat(),
+        numbers: vec![files[2].number, files[0].number, 999_999],
+        ..Default::default()
+    };
+    let claimed = claim_with(&user, request.clone()).await.unwrap();
+    assert_eq!(ids(&claimed), ids(&files));
+    assert!(claimed.iter().all(|file| file.owner_id == user.id.to_string()));
+    assert_eq!(claim_with(&user, request.clone()).await.unwrap(), claimed);
+    assert_eq!(reason(claim_with(&other, request.clone()).await), "NOT_YOURS");
+
+    let many = ClaimMediaRequest { ids: vec![files[0].id.clone(); 100], ..request.clone() };
+    assert_eq!(reason(claim_with(&user, many).await), "INVALID_FIELDS");
+    claim_with(&world.nobody, request).await.expect_err("nobody owns nothing");
+}
+
+#[tokio::test]
+async fn only_an_administrator_claims_for_somebody_else() {
+    let world = World::start().await;
+    let (user, other, admin) = (world.user(), world.user(), world.admin());
+    let file = world.nobody.upload("a.png", &png(3, 3)).await.unwrap();
+    let for_user =
+        ClaimMediaRequest { ids: vec![file.id.clone()], owner_id: user.id.to_string(), ..Default::default() };
+    assert_eq!(reason(claim_with(&other, for_user.clone()).await), "NOT_YOURS");
+    let claimed = claim_with(&admin, for_user.clone()).await.unwrap();
+    assert_eq!(claimed[0].owner_id, user.id.to_string());
+    assert_eq!(claim_with(&user, for_user).await.unwrap(), claimed);
+    // Nor does an administrator take what is somebody's already.
+    assert_eq!(reason(claim(&admin, &[&file]).await), "NOT_YOURS");
 }
 
 #[tokio::test]
