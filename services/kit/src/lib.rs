@@ -21,6 +21,7 @@ pub mod net;
 pub mod outbox;
 pub mod page;
 pub mod seal;
+pub mod search;
 mod server;
 pub mod service;
 pub mod storage;

@@ -9,6 +9,7 @@ use kit::db::{begin, commit};
 use kit::error::{denied, invalid};
 use kit::identity::{Caller, Roles, caller, try_caller};
 use kit::page;
+use kit::search::{Patterns, anywhere, words};
 use kit::wire::{parse_id, timestamp};
 use proto::access::v1::Role;
 use proto::auth::v1::{AccountState, Profile};
@@ -28,7 +29,7 @@ use uuid::Uuid;
 use crate::avatars::exchange_avatar;
 use crate::devices::delete_devices;
 use crate::events::{publish_changes, publish_picture};
-use crate::search::{Patterns, anywhere, before_roles, words};
+use crate::search::before_roles;
 use crate::{Users, no_such_user};
 use sql::*;
 

@@ -1,13 +1,13 @@
 //! The SQL of people, one statement each.
 
 use chrono::{DateTime, Utc};
+use kit::search::Patterns;
 use proto::users::v1::{UpdateUserRequest, UserMetrics};
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
 use super::{Account, Filter, Person, Place};
 use crate::avatars::Avatar;
-use crate::search::Patterns;
 
 /// `$before`, the columns of [`Person`], `$after`: every statement that answers people answers the same row.
 macro_rules! people {
