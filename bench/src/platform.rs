@@ -24,7 +24,7 @@ use crate::process::{Process, answers, free_port};
 
 pub(crate) const EDGE: &str = "edge-gateway";
 /// In the order they start.
-pub(crate) const SERVICES: [&str; 5] = ["auth", "users", "media", "forum", EDGE];
+pub(crate) const SERVICES: [&str; 6] = ["auth", "users", "media", "profiles", "forum", EDGE];
 const START: Duration = Duration::from_secs(60);
 
 /// What there must be before anything can be measured.

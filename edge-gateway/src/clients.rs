@@ -18,6 +18,9 @@ use proto::forum::v1::notification_service_client::NotificationServiceClient;
 use proto::forum::v1::post_service_client::PostServiceClient;
 use proto::forum::v1::reaction_service_client::ReactionServiceClient;
 use proto::media::v1::media_service_client::MediaServiceClient;
+use proto::profiles::v1::profile_service_client::ProfileServiceClient;
+use proto::profiles::v1::rating_service_client::RatingServiceClient;
+use proto::profiles::v1::verification_service_client::VerificationServiceClient;
 use proto::users::v1::device_service_client::DeviceServiceClient;
 use proto::users::v1::user_service_client::UserServiceClient;
 use proto::users::v1::{GetUserRequest, User, get_user_request::Key};
@@ -46,7 +49,7 @@ macro_rules! clients {
 
 impl Clients {
     /// The services of this release.
-    pub const SERVICES: [&'static str; 4] = ["auth", "users", "media", "forum"];
+    pub const SERVICES: [&'static str; 5] = ["auth", "users", "media", "profiles", "forum"];
 
     pub fn new(peer: impl Fn(&str) -> Peer) -> Self {
         Self { peers: Self::SERVICES.map(|name| (name, peer(name))).into(), ids: Cache::new(REMEMBERED) }
@@ -69,6 +72,9 @@ impl Clients {
         reactions "forum" ReactionServiceClient
         notifications "forum" NotificationServiceClient
         moderation "forum" ModerationServiceClient
+        profiles "profiles" ProfileServiceClient
+        verifications "profiles" VerificationServiceClient
+        ratings "profiles" RatingServiceClient
     }
 
     /// The service that owns a package, if it is one of this release.

@@ -51,7 +51,7 @@ pub(crate) static PEOPLE: &[Person] = &[
         place: (12.1150, -86.2362),
         address: "Barrio Ejemplo, casa 1, Managua",
         bio: "Médica veterinaria de animales mayores. Diez años de trabajo en fincas de Managua y Boaco.",
-        speciality: "Veterinario",
+        speciality: "VETERINARIAN",
     },
     Person {
         first_name: "Bruno",
@@ -63,7 +63,7 @@ pub(crate) static PEOPLE: &[Person] = &[
         place: (12.9256, -85.9175),
         address: "Calle de Muestra 2, Matagalpa",
         bio: "Agrónomo. Suelos, café de altura y manejo de plagas sin venenos.",
-        speciality: "Agrónomo",
+        speciality: "AGRONOMIST",
     },
     Person {
         first_name: "Carla",
@@ -75,7 +75,7 @@ pub(crate) static PEOPLE: &[Person] = &[
         place: (13.0919, -86.3538),
         address: "Frente al parque modelo, Estelí",
         bio: "Agroservicio Modelo: semillas, alimento y medicinas para el campo, con entrega en Estelí.",
-        speciality: "Agroservicio",
+        speciality: "VETERINARY_SHOP",
     },
     Person {
         first_name: "Diego",
@@ -87,7 +87,7 @@ pub(crate) static PEOPLE: &[Person] = &[
         place: (12.4722, -85.6586),
         address: "Camino a la prueba, km 4, Boaco",
         bio: "Lácteos de Prueba. Compramos leche de finca y vendemos queso seco, crema y cuajada.",
-        speciality: "Lácteos",
+        speciality: "FARMING_COMPANY",
     },
     Person {
         first_name: "Elena",

@@ -3,15 +3,15 @@
 
 use chrono::{DateTime, Utc};
 use kit::db::{OnConstraint, begin, commit};
-use kit::error::{Error, Result, denied, invalid_because, not_found};
-use kit::identity::{Caller, Roles, caller};
+use kit::error::{Error, Result, denied, invalid_because, not_found, refused};
+use kit::identity::{Roles, caller};
 use kit::outbox::publish;
 use kit::wire::{parse_id, timestamp};
 use proto::access::v1::Role;
 use proto::auth::v1::account_service_server::AccountService;
 use proto::auth::v1::{
     Account, AccountState, BanAccountRequest, CreateAccountRequest, DeleteAccountRequest, DeleteAccountResponse,
-    GetAccountRequest, RegisterRequest, RegisterResponse, UnbanAccountRequest, UpdateAccountRequest,
+    GetAccountRequest, HoldRoleRequest, RegisterRequest, RegisterResponse, UnbanAccountRequest, UpdateAccountRequest,
 };
 use proto::events::v1::{AccountChanged, UserBanned, UserDeleted, UserRoleChanged, UserUnbanned};
 use sqlx::{PgConnection, PgExecutor};
@@ -107,7 +107,8 @@ impl AccountService for Auth {
             audit::note(&mut tx, now, Entry::by(Some(caller.id), id, "PHONE_CHANGED")).await?;
         }
         if after.roles() != before.roles() {
-            ended.append(&mut replace_roles(&mut tx, &before, &after, &caller, now).await?);
+            let (actor, spared) = (Some(caller.id), Some(caller.session));
+            ended.append(&mut replace_roles(&mut tx, &before, &after, actor, spared, now).await?);
         }
         publish(&mut tx, &id.to_string(), &after.changed()).await?;
         self.tell_users(&after, input.profile).await?;
@@ -211,20 +212,28 @@ impl AccountService for Auth {
         self.tell_users_if_there(&after).await;
         Ok(Response::new(after.into()))
     }
+
+    async fn hold_role(&self, request: Request<HoldRoleRequest>) -> Result<Response<Account>, Status> {
+        let input = request.into_inner();
+        let id = parse_id("id", &input.id)?;
+        let spared = (!input.session_id.is_empty()).then(|| parse_id("session_id", &input.session_id)).transpose()?;
+        Ok(Response::new(self.hold(id, input.role(), input.version, spared).await?.into()))
+    }
 }
 
 /// What new roles bring with them. Tokens issued before would go on claiming the former roles, so the sessions end; but
 /// the caller's own is spared and catches up at its next refresh: a form must not throw out who fills it in.
-async fn replace_roles(
+pub(crate) async fn replace_roles(
     conn: &mut PgConnection,
     before: &AccountRow,
     after: &AccountRow,
-    caller: &Caller,
+    actor: Option<Uuid>,
+    spared: Option<Uuid>,
     now: DateTime<Utc>,
 ) -> Result<Vec<Ended>> {
-    let ended = end_sessions(conn, after.id, Some(caller.session), now).await?;
+    let ended = end_sessions(conn, after.id, spared, now).await?;
     let detail = after.roles().names().join(" ");
-    let entry = Entry { detail: &detail, ..Entry::by(Some(caller.id), after.id, "ROLES_CHANGED") };
+    let entry = Entry { detail: &detail, ..Entry::by(actor, after.id, "ROLES_CHANGED") };
     audit::note(conn, now, entry).await?;
     let event = UserRoleChanged {
         user_id: after.number,
@@ -395,7 +404,8 @@ pub(crate) async fn lock_account(conn: &mut PgConnection, id: Uuid) -> Result<Op
     .await?)
 }
 
-async fn update_account(
+/// A role that a profile holds cannot be taken away: a constraint of the table says so.
+pub(crate) async fn update_account(
     conn: &mut PgConnection,
     id: Uuid,
     phone: Option<&str>,
@@ -410,7 +420,8 @@ async fn update_account(
     )
     .execute(&mut *conn)
     .await
-    .on_constraint("accounts_phone_digits_key", phone_taken)?;
+    .on_constraint("accounts_phone_digits_key", phone_taken)
+    .on_constraint("accounts_held_role_is_had", || refused("ROLE_LOCKED", "a profile of another role exists"))?;
     fetch_account(conn, id).await?.ok_or_else(account_not_found)
 }
 
@@ -429,7 +440,7 @@ async fn update_state(conn: &mut PgConnection, id: Uuid, state: State, ban_reaso
 async fn anonymize_account(conn: &mut PgConnection, id: Uuid) -> Result<AccountRow> {
     sqlx::query!(
         "update accounts set state = 'DELETED', phone = null, email = null, password_hash = null, roles = '{}',
-            ban_reason = '', last_login_at = null, version = nextval('account_versions')
+            held_role = null, ban_reason = '', last_login_at = null, version = nextval('account_versions')
          where id = $1",
         id,
     )

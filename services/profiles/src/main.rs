@@ -1,0 +1,3 @@
+fn main() -> std::process::ExitCode {
+    kit::main::<profiles::Config, _>("profiles", profiles::run)
+}
