@@ -25,7 +25,7 @@ impl Forum {
             Err(status) => return Err(status.into()),
         };
         if file.owner_id.is_empty() {
-            match media.claim_media(ClaimMediaRequest { numbers: vec![file.number] }).await {
+            match media.claim_media(ClaimMediaRequest { ids: vec![file.id], ..Default::default() }).await {
                 Ok(_) => Ok(Some(id)),
                 // Somebody else was faster.
                 Err(status) if status.code() == Code::PermissionDenied => Err(no_such_file("media_id")),
