@@ -4,4 +4,5 @@ alter table accounts
         constraint accounts_held_role_known check (held_role in ('SPECIALIST', 'BUSINESSMAN', 'CONSUMER')),
     -- The version of what `profiles` said last; a smaller one is old news.
     add column held_version bigint not null default 0,
-    add constraint accounts_held_role_is_had check (held_role = any (roles));
+    -- Null is spelled out: `null = any ('{}')` is not null but false.
+    add constraint accounts_held_role_is_had check (held_role is null or held_role = any (roles));
