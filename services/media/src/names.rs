@@ -20,6 +20,7 @@ pub(crate) fn word(folder: Folder) -> &'static str {
         Folder::Chat => "chat",
         Folder::Profiles => "profiles",
         Folder::Avatars => "avatars",
+        Folder::Communities => "communities",
     }
 }
 
@@ -31,6 +32,7 @@ pub(crate) fn folder(word: &str) -> Folder {
         "chat" => Folder::Chat,
         "profiles" => Folder::Profiles,
         "avatars" => Folder::Avatars,
+        "communities" => Folder::Communities,
         _ => Folder::Media,
     }
 }
@@ -45,7 +47,8 @@ pub(crate) fn private(folder: Folder) -> bool {
         | Folder::Products
         | Folder::Chat
         | Folder::Profiles
-        | Folder::Avatars => false,
+        | Folder::Avatars
+        | Folder::Communities => false,
     }
 }
 
