@@ -240,7 +240,7 @@ create index comments_top on comments (post_id, popularity desc, created_at desc
 create index comments_replies on comments (parent_id, popularity desc, created_at desc, id desc)
     where parent_id is not null;
 -- Flat lists, newest first.
-create index comments_new on comments (created_at desc, id desc);
+create index comments_new on comments (created_at desc, id desc) where deleted_at is null and removed_at is null;
 create index comments_new_on_post on comments (post_id, created_at desc, id desc);
 create index comments_new_below on comments (parent_id, created_at desc, id desc) where parent_id is not null;
 create index comments_of_author on comments (author_id, created_at desc, id desc);

@@ -1,6 +1,7 @@
 //! The service `forum`: communities, posts, comments, reactions, moderation. Start reading at `posts`, which goes from
 //! RPC to SQL.
 
+mod comments;
 mod communities;
 mod events;
 mod files;
@@ -10,13 +11,18 @@ mod limits;
 mod lists;
 mod memberships;
 mod moderation;
+mod notifications;
 mod pictures;
 mod posts;
+mod reactions;
 mod relevance;
 
+use proto::forum::v1::comment_service_server::CommentServiceServer;
 use proto::forum::v1::community_service_server::CommunityServiceServer;
 use proto::forum::v1::moderation_service_server::ModerationServiceServer;
+use proto::forum::v1::notification_service_server::NotificationServiceServer;
 use proto::forum::v1::post_service_server::PostServiceServer;
+use proto::forum::v1::reaction_service_server::ReactionServiceServer;
 use proto::media::v1::media_service_client::MediaServiceClient;
 use sqlx::PgPool;
 
@@ -73,6 +79,9 @@ impl Forum {
         kit::Routes::default()
             .add(CommunityServiceServer::new(self.clone()))
             .add(PostServiceServer::new(self.clone()))
+            .add(CommentServiceServer::new(self.clone()))
+            .add(ReactionServiceServer::new(self.clone()))
+            .add(NotificationServiceServer::new(self.clone()))
             .add(ModerationServiceServer::new(self.clone()))
     }
 }

@@ -13,9 +13,9 @@ use kit::wire::{parse_id, timestamp};
 use proto::events::v1::ForumPostCreated;
 use proto::forum::v1::post_service_server::PostService;
 use proto::forum::v1::{
-    CreatePostRequest, DeletePostRequest, DeletePostResponse, GetPostRequest, ListFeedRequest, ListPostsRequest,
-    ListPostsResponse, ListRelevantRequest, Post, PostCommunity, PostOrder, Reaction, ReactionCounts, ReactionType,
-    Target, TargetKind, TimeWindow, UpdatePostRequest, ViewPostRequest, ViewPostResponse,
+    CommentDepth, CreatePostRequest, DeletePostRequest, DeletePostResponse, GetPostRequest, ListFeedRequest,
+    ListPostsRequest, ListPostsResponse, ListRelevantRequest, Post, PostCommunity, PostOrder, Reaction, ReactionCounts,
+    ReactionType, Target, TargetKind, TimeWindow, UpdatePostRequest, ViewPostRequest, ViewPostResponse,
 };
 use sqlx::PgConnection;
 use tonic::{Request, Response, Status};
@@ -48,7 +48,7 @@ impl PostService for Forum {
             window: window(request.order(), request.window()),
         };
         let page = self.page(&list, size(request.page_size), i64::from(request.skip), &request.page_token).await?;
-        Ok(Response::new(self.shown(page, viewer).await?))
+        Ok(Response::new(self.shown(page, viewer, request.comments).await?))
     }
 
     async fn list_feed(&self, request: Request<ListFeedRequest>) -> Result<Response<ListPostsResponse>, Status> {
@@ -56,7 +56,7 @@ impl PostService for Forum {
         let request = request.into_inner();
         let (size, skip) = (size(request.page_size), i64::from(request.skip));
         let page = self.feed(caller, size, skip, &request.page_token).await?;
-        Ok(Response::new(self.shown(page, Some(caller)).await?))
+        Ok(Response::new(self.shown(page, Some(caller), request.comments).await?))
     }
 
     async fn list_relevant(
@@ -67,17 +67,18 @@ impl PostService for Forum {
         let request = request.into_inner();
         let (size, skip) = (size(request.page_size), i64::from(request.skip));
         let page = self.relevant(caller, size, skip, &request.page_token).await?;
-        Ok(Response::new(self.shown(page, Some(caller)).await?))
+        Ok(Response::new(self.shown(page, Some(caller), request.comments).await?))
     }
 
     async fn get_post(&self, request: Request<GetPostRequest>) -> Result<Response<Post>, Status> {
         let viewer = try_caller(&request);
-        let row = fetch_post(&self.db, request.get_ref().id, viewer.map(|viewer| viewer.id)).await?;
-        let row = row.ok_or_else(no_such_post)?;
+        let GetPostRequest { id, comments } = request.into_inner();
+        let row = fetch_post(&self.db, id, viewer.map(|viewer| viewer.id)).await?.ok_or_else(no_such_post)?;
         if row.removed_at.is_some() && !self.may_see_removed(&row, viewer).await? {
             return Err(no_such_post().into());
         }
-        Ok(Response::new(row.into()))
+        let comments = self.threads(viewer, &[id], comments).await?.remove(&id);
+        Ok(Response::new(Post { comments, ..row.into() }))
     }
 
     async fn view_post(&self, request: Request<ViewPostRequest>) -> Result<Response<ViewPostResponse>, Status> {
@@ -189,10 +190,17 @@ impl PostService for Forum {
 }
 
 impl Forum {
-    /// The rows of a page's ids. What was removed since the ranking was made is missing, and nothing takes its place.
-    async fn shown(&self, page: Page, viewer: Option<Caller>) -> kit::Result<ListPostsResponse> {
+    /// The rows of a page's ids, with their comments. What was removed since the ranking was made is missing, and nothing
+    /// takes its place.
+    async fn shown(
+        &self,
+        page: Page,
+        viewer: Option<Caller>,
+        comments: Option<CommentDepth>,
+    ) -> kit::Result<ListPostsResponse> {
         let rows = fetch_posts(&self.db, &page.ids, viewer.map(|viewer| viewer.id)).await?;
-        let posts = rows.into_iter().map(Post::from).collect();
+        let mut threads = self.threads(viewer, &page.ids, comments).await?;
+        let posts = rows.into_iter().map(|row| Post { comments: threads.remove(&row.id), ..row.into() }).collect();
         Ok(ListPostsResponse { posts, next_page_token: page.next_page_token, total_size: page.total_size })
     }
 

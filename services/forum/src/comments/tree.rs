@@ -1,0 +1,325 @@
+//! A tree of comments, from rows as one recursive statement found them: level by level, and of each group of siblings
+//! one more than is shown, which tells that there are more. Put together in one walk over the rows.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use kit::identity::Caller;
+use kit::page::Pager;
+use kit::wire::timestamp;
+use proto::forum::v1::{Comment, CommentDepth, CommentThread, Reaction, ReactionCounts, Target, TargetKind};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::reactions::type_of;
+
+/// Rows of a statement; the upper levels come first.
+pub(super) const MOST: i64 = 2000;
+
+/// How much of a tree is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Depth {
+    /// Siblings on the first level.
+    pub(super) top: i64,
+    /// Siblings on the others.
+    pub(super) replies: i64,
+    pub(super) levels: i32,
+}
+
+impl Depth {
+    /// A comment without its replies.
+    pub(super) const ALONE: Self = Self { top: 0, replies: 0, levels: 1 };
+
+    /// Below posts; nothing when that is what is asked for.
+    pub(super) fn of_posts(asked: Option<CommentDepth>) -> Option<Self> {
+        let CommentDepth { top, replies, levels } = asked?;
+        (top > 0 && levels > 0).then(|| Self { top: top.into(), replies: replies.into(), levels })
+    }
+
+    /// Of siblings, which come along in any case.
+    pub(super) fn of_siblings(asked: Option<CommentDepth>) -> Self {
+        let CommentDepth { top, replies, levels } = asked.unwrap_or_default();
+        Self { top: if top == 0 { 20 } else { top.into() }, replies: replies.into(), levels: levels.max(1) }
+    }
+
+    /// Below comments that are named one by one.
+    pub(super) fn of_named(asked: Option<CommentDepth>) -> Self {
+        let CommentDepth { replies, levels, .. } = asked.unwrap_or_default();
+        // They are the first level, and what follows are replies.
+        Self { top: 0, replies: replies.into(), levels: levels.max(1) }
+    }
+}
+
+/// What siblings stand below.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Below {
+    Post(i64),
+    Comment(i64),
+}
+
+/// Where the siblings shown so far end, in their order. Before all of them when there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Place {
+    pub(super) popularity: i64,
+    pub(super) created_at: DateTime<Utc>,
+    pub(super) id: i64,
+}
+
+/// What a token that continues siblings is bound to.
+pub(super) fn scope(post: i64, below: Below) -> String {
+    match below {
+        Below::Post(_) => format!("GetThread {post}"),
+        Below::Comment(parent) => format!("GetThread {post}/{parent}"),
+    }
+}
+
+/// A comment as the statement finds it.
+#[derive(Clone, Debug)]
+pub(super) struct Row {
+    pub(super) id: i64,
+    pub(super) post_id: i64,
+    pub(super) parent_id: Option<i64>,
+    pub(super) depth: i32,
+    pub(super) author_id: Uuid,
+    pub(super) author_number: i64,
+    pub(super) content: String,
+    pub(super) media_id: Option<Uuid>,
+    pub(super) deleted: bool,
+    pub(super) removed: bool,
+    pub(super) hearts: i64,
+    pub(super) likes: i64,
+    pub(super) dislikes: i64,
+    pub(super) replies_count: i64,
+    pub(super) popularity: i64,
+    pub(super) created_at: DateTime<Utc>,
+    pub(super) updated_at: DateTime<Utc>,
+    /// From 1 on, among the siblings found; 0 of one that was named.
+    pub(super) rank: i64,
+    /// On the last level: whether there are replies.
+    pub(super) answered: bool,
+    /// The viewer's reaction.
+    pub(super) reaction_id: Option<i64>,
+    pub(super) reaction: Option<String>,
+    pub(super) reacted_at: Option<DateTime<Utc>>,
+}
+
+impl Row {
+    fn below(&self) -> Below {
+        self.parent_id.map_or(Below::Post(self.post_id), Below::Comment)
+    }
+
+    fn place(&self) -> Place {
+        Place { popularity: self.popularity, created_at: self.created_at, id: self.id }
+    }
+
+    /// What the viewer sees of it, without its replies.
+    fn shown_to(self, viewer: Option<Caller>) -> Comment {
+        let gone = self.deleted || self.removed;
+        let target = Target { kind: TargetKind::Comment.into(), id: self.id };
+        let reaction = viewer.zip(self.reaction_id).map(|(viewer, id)| Reaction {
+            id,
+            user_id: viewer.id.to_string(),
+            user_number: viewer.number,
+            r#type: type_of(self.reaction.as_deref().unwrap_or_default()).into(),
+            target: Some(target),
+            created_at: self.reacted_at.map(timestamp),
+        });
+        Comment {
+            id: self.id,
+            author_id: if self.deleted { String::new() } else { self.author_id.to_string() },
+            author_number: if self.deleted { 0 } else { self.author_number },
+            post_id: self.post_id,
+            parent_id: self.parent_id,
+            content: if gone { String::new() } else { self.content },
+            media_id: self.media_id.filter(|_| !gone).map(|id| id.to_string()).unwrap_or_default(),
+            created_at: Some(timestamp(self.created_at)),
+            updated_at: Some(timestamp(self.updated_at)),
+            reactions: Some(ReactionCounts { hearts: self.hearts, likes: self.likes, dislikes: self.dislikes }),
+            replies_count: self.replies_count,
+            deleted: self.deleted,
+            removed: self.removed,
+            viewer_reaction: reaction,
+            replies: None,
+            depth: self.depth,
+        }
+    }
+}
+
+/// Rows on their way into a tree.
+pub(super) struct Tree<'p> {
+    pager: &'p Pager,
+    viewer: Option<Caller>,
+    depth: Depth,
+    /// The first level where comments are named one by one.
+    named: HashMap<i64, Row>,
+    siblings: HashMap<Below, Vec<Row>>,
+    /// The statement found as many as it may: what the last row stands below may have more, and what was not reached
+    /// anything.
+    cut: Option<Below>,
+}
+
+impl<'p> Tree<'p> {
+    pub(super) fn new(pager: &'p Pager, viewer: Option<Caller>, depth: &Depth, rows: Vec<Row>) -> Self {
+        let cut = rows.last().filter(|_| rows.len() as i64 == MOST).map(Row::below);
+        let (mut named, mut siblings) = (HashMap::new(), HashMap::<_, Vec<_>>::new());
+        for row in rows {
+            if row.rank == 0 {
+                named.insert(row.id, row);
+            } else {
+                siblings.entry(row.below()).or_default().push(row);
+            }
+        }
+        Self { pager, viewer, depth: *depth, named, siblings, cut }
+    }
+
+    /// The siblings below something on a post, and all below them.
+    pub(super) fn below(&mut self, post: i64, below: Below) -> kit::Result<CommentThread> {
+        self.group(post, below, self.depth.top)
+    }
+
+    /// The comments that were named, as far as they were found, in this order.
+    pub(super) fn named(mut self, ids: &[i64]) -> kit::Result<Vec<Comment>> {
+        let rows: Vec<_> = ids.iter().filter_map(|id| self.named.remove(id)).collect();
+        rows.into_iter().map(|row| self.comment(row)).collect()
+    }
+
+    fn group(&mut self, post: i64, below: Below, most: i64) -> kit::Result<CommentThread> {
+        let mut rows = self.siblings.remove(&below).unwrap_or_default();
+        rows.sort_unstable_by_key(|row| row.rank);
+        let more = rows.len() as i64 > most || self.cut == Some(below);
+        rows.truncate(most as usize);
+        let more_token = if more { self.seal(post, below, rows.last().map(Row::place))? } else { String::new() };
+        let comments = rows.into_iter().map(|row| self.comment(row)).collect::<kit::Result<_>>()?;
+        Ok(CommentThread { comments, more_token, total_size: 0 })
+    }
+
+    fn comment(&mut self, row: Row) -> kit::Result<Comment> {
+        let (post, below) = (row.post_id, Below::Comment(row.id));
+        let unreached = self.cut.is_some() && row.replies_count > 0;
+        let replies = if !self.siblings.contains_key(&below) && (row.answered || unreached) {
+            let more_token = self.seal(post, below, None)?;
+            CommentThread { more_token, ..CommentThread::default() }
+        } else {
+            self.group(post, below, self.depth.replies)?
+        };
+        Ok(Comment { replies: Some(replies), ..row.shown_to(self.viewer) })
+    }
+
+    fn seal(&self, post: i64, below: Below, end: Option<Place>) -> kit::Result<String> {
+        self.pager.seal(&scope(post, below), &end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kit::seal::Secret;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn row(id: i64, parent_id: Option<i64>, depth: i32, rank: i64) -> Row {
+        let at = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        Row {
+            id,
+            post_id: 1,
+            parent_id,
+            depth,
+            author_id: Uuid::nil(),
+            author_number: 7,
+            content: format!("comment {id}"),
+            media_id: None,
+            deleted: false,
+            removed: false,
+            hearts: 0,
+            likes: 0,
+            dislikes: 0,
+            replies_count: 0,
+            popularity: 0,
+            created_at: at,
+            updated_at: at,
+            rank,
+            answered: false,
+            reaction_id: None,
+            reaction: None,
+            reacted_at: None,
+        }
+    }
+
+    fn tree(depth: Depth, rows: Vec<Row>) -> (Pager, CommentThread) {
+        let pager = Pager::new(&Secret::new(&[1; 32]));
+        let thread = Tree::new(&pager, None, &depth, rows).below(1, Below::Post(1)).unwrap();
+        (pager, thread)
+    }
+
+    fn ids(thread: &CommentThread) -> Vec<i64> {
+        thread.comments.iter().map(|comment| comment.id).collect()
+    }
+
+    #[test]
+    fn siblings_stand_in_their_order_and_end_in_a_token_when_there_are_more() {
+        let rows = vec![row(3, None, 1, 2), row(5, None, 1, 1), row(4, None, 1, 3), row(9, Some(5), 2, 1)];
+        let (pager, thread) = tree(Depth { top: 2, replies: 2, levels: 2 }, rows);
+        assert_eq!(ids(&thread), [5, 3]);
+        let end = pager.open::<Option<Place>>(&scope(1, Below::Post(1)), &thread.more_token).unwrap().flatten();
+        assert_eq!(end.map(|place| place.id), Some(3));
+        let replies = thread.comments[0].replies.as_ref().unwrap();
+        assert_eq!((ids(replies), &*replies.more_token), (vec![9], ""));
+        assert_eq!(thread.comments[1].replies.as_ref().unwrap().more_token, "");
+    }
+
+    #[test]
+    fn where_the_request_goes_no_deeper_a_token_begins_with_the_first_reply() {
+        let answered = Row { answered: true, ..row(5, None, 1, 1) };
+        let (pager, thread) = tree(Depth { top: 2, replies: 2, levels: 1 }, vec![answered]);
+        let replies = thread.comments[0].replies.as_ref().unwrap();
+        let begin = pager.open::<Option<Place>>(&scope(1, Below::Comment(5)), &replies.more_token).unwrap();
+        assert_eq!((ids(replies), begin), (vec![], Some(None)));
+    }
+
+    #[test]
+    fn a_full_answer_says_where_it_may_have_been_cut() {
+        let mut rows = vec![Row { replies_count: 1, ..row(1, None, 1, 1) }];
+        rows.extend((1..MOST).map(|n| row(n + 1, None, 1, n + 1)));
+        let (_, thread) = tree(Depth { top: MOST, replies: 2, levels: 5 }, rows);
+        assert_ne!(thread.more_token, "");
+        assert_ne!(thread.comments[0].replies.as_ref().unwrap().more_token, "");
+        assert_eq!(thread.comments[1].replies.as_ref().unwrap().more_token, "");
+    }
+
+    #[test]
+    fn what_is_gone_says_nothing_and_what_was_deleted_is_nobodys() {
+        let deleted = Row { deleted: true, ..row(1, None, 1, 1) }.shown_to(None);
+        assert_eq!((&*deleted.content, &*deleted.author_id, deleted.author_number), ("", "", 0));
+        let removed = Row { removed: true, ..row(1, None, 1, 1) }.shown_to(None);
+        assert_eq!((&*removed.content, removed.author_number), ("", 7));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn every_row_has_its_place_in_the_tree(parents in prop::collection::vec(any::<prop::sample::Index>(), 1..200)) {
+            // The n-th comment answers one of those before it, or the post.
+            let (mut rows, mut siblings) = (Vec::<Row>::new(), HashMap::<Option<i64>, i64>::new());
+            for (n, parent) in parents.iter().enumerate() {
+                let parent = (n > 0).then(|| parent.index(n)).map(|at| (rows[at].id, rows[at].depth));
+                let rank = siblings.entry(parent.map(|(id, _)| id)).or_default();
+                *rank += 1;
+                rows.push(row(n as i64 + 1, parent.map(|(id, _)| id), parent.map_or(1, |(_, level)| level + 1), *rank));
+            }
+            let (_, thread) = tree(Depth { top: 1000, replies: 1000, levels: 1000 }, rows.clone());
+            let mut seen = Vec::new();
+            walk(&thread, None, &mut seen);
+            seen.sort_unstable();
+            prop_assert_eq!(seen, rows.iter().map(|row| (row.id, row.parent_id)).collect::<Vec<_>>());
+        }
+    }
+
+    fn walk(thread: &CommentThread, below: Option<i64>, seen: &mut Vec<(i64, Option<i64>)>) {
+        assert_eq!(thread.more_token, "");
+        for comment in &thread.comments {
+            seen.push((comment.id, below));
+            walk(comment.replies.as_ref().unwrap(), Some(comment.id), seen);
+        }
+    }
+}
