@@ -31,7 +31,7 @@ macro_rules! packages {
     )*};
 }
 
-packages! { access common events auth users media profiles forum }
+packages! { access common events auth users media profiles forum marketplace }
 
 #[allow(clippy::all, reason = "written by the build script, for every case alike")]
 mod generated {
