@@ -25,6 +25,8 @@ pub async fn connect(url: &str, size: u32, name: &str) -> anyhow::Result<PgPool>
             // Data is in memory or on a solid disk, where the default, four times a page in sequence, makes PostgreSQL
             // rather sort what thousands of rows have in common than read the first few from an index.
             ("random_page_cost", "1.1"),
+            // Compiling a plan takes longer than running any of ours.
+            ("jit", "off"),
             // The relay's and the inbox's leaders are sessions that hold a lock: one whose machine vanished without a
             // word must not hold it for the two hours that TCP would wait.
             ("tcp_keepalives_idle", "10"),
