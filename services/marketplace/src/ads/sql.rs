@@ -1,0 +1,463 @@
+//! The SQL of ads, one statement each. What a list is narrowed to is the function `matching_ads` of
+//! migrations/0003_search.sql.
+
+use chrono::{DateTime, Utc};
+use kit::db::OnConstraint;
+use kit::identity::Caller;
+use proto::common::v1::Point;
+use proto::marketplace::v1::{AdOrder, CreateAdRequest, UpdateAdRequest};
+use sqlx::{PgConnection, PgExecutor};
+use uuid::Uuid;
+
+use super::{AdRow, Filter, Meaning, Place, condition_name, no_such_category};
+use crate::machine::AdState;
+use crate::pictures::Pictures;
+
+/// `$before`, the columns of [`AdRow`], `$after`: every statement that answers ads answers the same row. (The marks say
+/// that nothing is null, which sqlx does not see through a function.)
+macro_rules! ads {
+    ($before:literal, $after:literal $(, $argument:expr)* $(,)?) => {
+        sqlx::query_as!(
+            AdRow,
+            $before
+                + r#" ads.id as "id!", ads.publisher_id as "publisher_id!", ads.publisher_number as "publisher_number!",
+                     ads.title as "title!", ads.description as "description!", ads.price as "price!",
+                     ads.category_id as "category_id!", ads.condition as "condition!", ads.location_name,
+                     ads.latitude, ads.longitude, ads.main_image_id,
+                     ads.secondary_image_ids as "secondary_image_ids!", ads.state as "state!: AdState",
+                     ads.created_at as "created_at!", ads.updated_at as "updated_at!" "#
+                + $after
+            $(, $argument)*
+        )
+    };
+}
+
+pub(super) async fn fetch_ad(db: impl PgExecutor<'_>, id: i64) -> kit::Result<Option<AdRow>> {
+    Ok(ads!("select", "from ads where id = $1", id).fetch_optional(db).await?)
+}
+
+/// In the order of the ids.
+pub(super) async fn fetch_ads(conn: &mut PgConnection, ids: &[i64]) -> kit::Result<Vec<AdRow>> {
+    let rows = ads!("select", "from ads where id = any($1) order by array_position($1, id)", ids);
+    Ok(rows.fetch_all(conn).await?)
+}
+
+pub(crate) async fn lock_ad(conn: &mut PgConnection, id: i64) -> kit::Result<Option<AdRow>> {
+    Ok(ads!("select", "from ads where id = $1 for update", id).fetch_optional(conn).await?)
+}
+
+pub(crate) async fn lock_ads_of(conn: &mut PgConnection, publisher_number: i64) -> kit::Result<Vec<AdRow>> {
+    let rows = ads!("select", "from ads where publisher_number = $1 order by id for update", publisher_number);
+    Ok(rows.fetch_all(conn).await?)
+}
+
+/// The ads that show a file.
+pub(crate) async fn lock_ads_showing(conn: &mut PgConnection, media_id: Uuid) -> kit::Result<Vec<AdRow>> {
+    let rows = ads!(
+        "select",
+        "from ads
+         where main_image_id = $1 or (secondary_image_ids @> array[$1] and secondary_image_ids <> '{}')
+         order by id for update",
+        media_id
+    );
+    Ok(rows.fetch_all(conn).await?)
+}
+
+/// A page of what matches, after a place: of what everybody sees, and of what is put away what the viewer sees, each in
+/// order from its index, merged. The rows are fetched last, so that leaving out many first costs only index entries.
+pub(super) async fn list_ads(
+    conn: &mut PgConnection,
+    filter: &Filter,
+    order: AdOrder,
+    after: Option<Place>,
+    limit: i64,
+    skip: i64,
+) -> kit::Result<Vec<AdRow>> {
+    let (time, price, id) =
+        (after.map(|place| place.created_at), after.map(|place| place.price), after.map(|place| place.id));
+    // The order and its key are literal for the index's sake; without a place the key stands before all others.
+    macro_rules! page {
+        ($rest:literal, $key:expr) => {
+            ads!(
+                "select",
+                $rest,
+                &filter.shown,
+                &filter.hidden,
+                filter.viewer.number,
+                filter.viewer.staff,
+                filter.category_id,
+                filter.condition,
+                filter.publisher_number,
+                filter.min_price,
+                filter.max_price,
+                filter.created_after,
+                filter.created_before,
+                filter.query(),
+                $key,
+                id,
+                limit,
+                skip
+            )
+            .fetch_all(conn)
+            .await?
+        };
+    }
+    Ok(match order {
+        AdOrder::Oldest => page!(
+            r"from (
+                 select id
+                 from (
+                     (select id, created_at from matching_ads($1, $5, $6, $7, $8, $9, $10, $11, $12::text::tsquery)
+                      where (created_at, id) > (coalesce($13::timestamptz, '-infinity'), coalesce($14::bigint, 0))
+                      order by created_at, id limit $15::bigint + $16::bigint)
+                     union all
+                     (select id, created_at from matching_ads($2, $5, $6, $7, $8, $9, $10, $11, $12::text::tsquery)
+                      where ($4 or publisher_number = $3)
+                          and (created_at, id) > (coalesce($13::timestamptz, '-infinity'), coalesce($14::bigint, 0))
+                      order by created_at, id limit $15::bigint + $16::bigint)
+                 ) as found
+                 order by created_at, id limit $15 offset $16
+             ) as page
+             join ads on ads.id = page.id
+             order by ads.created_at, ads.id",
+            time
+        ),
+        AdOrder::Cheapest => page!(
+            r"from (
+                 select id
+                 from (
+                     (select id, price from matching_ads($1, $5, $6, $7, $8, $9, $10, $11, $12::text::tsquery)
+                      where (price, id) > (coalesce($13::bigint, -1), coalesce($14::bigint, 0))
+                      order by price, id limit $15::bigint + $16::bigint)
+                     union all
+                     (select id, price from matching_ads($2, $5, $6, $7, $8, $9, $10, $11, $12::text::tsquery)
+                      where ($4 or publisher_number = $3)
+                          and (price, id) > (coalesce($13::bigint, -1), coalesce($14::bigint, 0))
+                      order by price, id limit $15::bigint + $16::bigint)
+                 ) as found
+                 order by price, id limit $15 offset $16
+             ) as page
+             join ads on ads.id = page.id
+             order by ads.price, ads.id",
+            price
+        ),
+        AdOrder::Dearest => page!(
+            r"from (
+                 select id
+                 from (
+                     (select id, price from matching_ads($1, $5, $6, $7, $8, $9, $10, $11, $12::text::tsquery)
+                      where (price, id) < (coalesce($13::bigint, 1000000000000), coalesce($14::bigint, 0))
+                      order by price desc, id desc limit $15::bigint + $16::bigint)
+                     union all
+                     (select id, price from matching_ads($2, $5, $6, $7, $8, $9, $10, $11, $12::text::tsquery)
+                      where ($4 or publisher_number = $3)
+                          and (price, id) < (coalesce($13::bigint, 1000000000000), coalesce($14::bigint, 0))
+                      order by price desc, id desc limit $15::bigint + $16::bigint)
+                 ) as found
+                 order by price desc, id desc limit $15 offset $16
+             ) as page
+             join ads on ads.id = page.id
+             order by ads.price desc, ads.id desc",
+            price
+        ),
+        AdOrder::Unspecified | AdOrder::Newest | AdOrder::Best => page!(
+            r"from (
+                 select id
+                 from (
+                     (select id, created_at from matching_ads($1, $5, $6, $7, $8, $9, $10, $11, $12::text::tsquery)
+                      where (created_at, id) < (coalesce($13::timestamptz, 'infinity'), coalesce($14::bigint, 0))
+                      order by created_at desc, id desc limit $15::bigint + $16::bigint)
+                     union all
+                     (select id, created_at from matching_ads($2, $5, $6, $7, $8, $9, $10, $11, $12::text::tsquery)
+                      where ($4 or publisher_number = $3)
+                          and (created_at, id) < (coalesce($13::timestamptz, 'infinity'), coalesce($14::bigint, 0))
+                      order by created_at desc, id desc limit $15::bigint + $16::bigint)
+                 ) as found
+                 order by created_at desc, id desc limit $15 offset $16
+             ) as page
+             join ads on ads.id = page.id
+             order by ads.created_at desc, ads.id desc",
+            time
+        ),
+    })
+}
+
+/// How many match; counting ends at 10000, and in a search, where it takes the rows themselves, at 1000.
+pub(super) async fn count_ads(conn: &mut PgConnection, filter: &Filter) -> kit::Result<i32> {
+    let count = sqlx::query_scalar!(
+        r#"select count(*)::int as "count!"
+           from (
+               select 1 from matching_ads($1, $5, $6, $7, $8, $9, $10, $11, $12::text::tsquery)
+               union all
+               select 1 from matching_ads($2, $5, $6, $7, $8, $9, $10, $11, $12::text::tsquery)
+               where $4 or publisher_number = $3
+               limit $13
+           ) as found"#,
+        &filter.shown,
+        &filter.hidden,
+        filter.viewer.number,
+        filter.viewer.staff,
+        filter.category_id,
+        filter.condition,
+        filter.publisher_number,
+        filter.min_price,
+        filter.max_price,
+        filter.created_after,
+        filter.created_before,
+        filter.query(),
+        if filter.meaning.is_some() { 1000 } else { 10_000 }
+    );
+    Ok(count.fetch_one(conn).await?)
+}
+
+pub(super) async fn category_exists(conn: &mut PgConnection, id: i64) -> kit::Result<bool> {
+    let exists = sqlx::query_scalar!(r#"select exists (select from categories where id = $1) as "exists!""#, id);
+    Ok(exists.fetch_one(conn).await?)
+}
+
+/// What typed words mean, unless there is no word in them. The last one, which may still be growing, and words that no
+/// ad has mean all that begin so, others their forms. A word that no word of any ad begins with also means up to eight
+/// that contain it, or that differ from it by a letter or two besides a plural's. Words that every text has, and single
+/// letters, count only when nothing else was typed: they are on their way to becoming something.
+pub(super) async fn fetch_meaning(conn: &mut PgConnection, words: &[String]) -> kit::Result<Option<Meaning>> {
+    let row = sqlx::query!(
+        r#"with typed as (
+               select n, term, to_tsvector('spanish', term) = '' or term ~ '^[a-z]$' as weak
+               from unnest($1::text[]) with ordinality as typed (word, n), plain(word) as term
+               where meant(term) is not null
+           ), counted as (
+               select n, term, max(n) over () as last from typed
+               where not weak or (n = (select max(n) from typed) and (select bool_and(weak) from typed))
+               order by n limit 10
+           ), understood as (
+               select n, term,
+                   case when n < last and exists (select from words where word = term)
+                       then phraseto_tsquery('spanish', term) else meant(term) end as query
+               from counted
+           )
+           select string_agg('(' || query::text || ')', ' & ' order by n) as precise,
+               string_agg('(' || coalesce(query || nearby, query)::text || ')', ' & ' order by n) as wider
+           from understood
+           left join lateral (
+               select string_agg(quote_literal(word), ' | ')::tsquery as nearby
+               from (
+                   select word
+                   from (
+                       select word, word like '%' || term || '%' as within,
+                           levenshtein_less_equal(rtrim(word, 's'), rtrim(term, 's'), 2) as distance
+                       from (
+                           select word from words where word like '%' || term || '%'
+                           union
+                           select word from words where word % term
+                           union
+                           select word from words
+                           where left(word, 1) = left(term, 1)
+                               and length(word) between length(term) - 1 and length(term) + 1
+                       ) as candidates
+                   ) as measured
+                   where within or distance <= case when length(term) < 6 then 1 else 2 end
+                   order by within desc, distance, word limit 8
+               ) as nearest
+           ) as alike on term ~ '^[a-z0-9]{3,40}$'
+               and not exists (select from words where word >= term and word < term || '~')"#,
+        words
+    );
+    let row = row.fetch_one(conn).await?;
+    Ok(row.precise.zip(row.wider).map(|(precise, wider)| Meaning { precise, wider }))
+}
+
+/// The newest 200 that match, best first: those that match precisely, then by where and how often the words occur.
+pub(super) async fn rank_ads(conn: &mut PgConnection, filter: &Filter) -> kit::Result<Vec<i64>> {
+    let precise = filter.meaning.as_ref().map(|meaning| meaning.precise.as_str());
+    let ids = sqlx::query_scalar!(
+        r#"select id as "id!"
+           from (
+               (select id, created_at, search
+                from matching_ads($1, $5, $6, $7, $8, $9, $10, $11, $12::text::tsquery)
+                order by created_at desc, id desc limit 200)
+               union all
+               (select id, created_at, search
+                from matching_ads($2, $5, $6, $7, $8, $9, $10, $11, $12::text::tsquery)
+                where $4 or publisher_number = $3
+                order by created_at desc, id desc limit 200)
+               order by created_at desc, id desc limit 200
+           ) as newest
+           order by search @@ $13::text::tsquery desc, ts_rank(search, $12::text::tsquery) desc, id desc"#,
+        &filter.shown,
+        &filter.hidden,
+        filter.viewer.number,
+        filter.viewer.staff,
+        filter.category_id,
+        filter.condition,
+        filter.publisher_number,
+        filter.min_price,
+        filter.max_price,
+        filter.created_after,
+        filter.created_before,
+        filter.query(),
+        precise
+    );
+    Ok(ids.fetch_all(conn).await?)
+}
+
+/// Nearest first, within a chord of the unit sphere. The nearest 200 are found before the chord counts, because the index
+/// brings them in order and knows nothing of chords.
+pub(super) async fn list_nearby(db: impl PgExecutor<'_>, center: Point, chord: f64) -> kit::Result<Vec<AdRow>> {
+    let rows = ads!(
+        "select",
+        "from (
+             select * from ads where state = 'ACTIVE' and place is not null
+             order by place <-> on_sphere($1, $2), id limit 200
+         ) as ads
+         where ads.place <-> on_sphere($1, $2) <= $3
+         order by ads.place <-> on_sphere($1, $2), ads.id",
+        center.latitude,
+        center.longitude,
+        chord
+    );
+    Ok(rows.fetch_all(db).await?)
+}
+
+pub(super) async fn list_own(db: impl PgExecutor<'_>, number: i64) -> kit::Result<Vec<AdRow>> {
+    let rows =
+        ads!("select", "from ads where publisher_number = $1 order by created_at desc, id desc limit 200", number);
+    Ok(rows.fetch_all(db).await?)
+}
+
+/// From each person that `number` follows no more than could be shown, by an index alone; then the newest of those.
+pub(super) async fn list_followed(db: impl PgExecutor<'_>, number: i64) -> kit::Result<Vec<AdRow>> {
+    let rows = ads!(
+        "select",
+        "from (
+             select offered.id
+             from (
+                 select following_number from follows where follower_number = $1 order by id desc limit 1000
+             ) as followed
+             cross join lateral (
+                 select id, created_at from ads
+                 where publisher_number = followed.following_number and state = 'ACTIVE'
+                 order by created_at desc, id desc limit 200
+             ) as offered
+             order by offered.created_at desc, offered.id desc limit 200
+         ) as newest
+         join ads on ads.id = newest.id
+         order by ads.created_at desc, ads.id desc",
+        number
+    );
+    Ok(rows.fetch_all(db).await?)
+}
+
+pub(super) async fn insert_ad(
+    conn: &mut PgConnection,
+    publisher: Caller,
+    new: &CreateAdRequest,
+    pictures: &Pictures,
+    now: DateTime<Utc>,
+) -> kit::Result<AdRow> {
+    let row = ads!(
+        "insert into ads (publisher_id, publisher_number, title, description, price, category_id, condition,
+             location_name, latitude, longitude, main_image_id, secondary_image_ids, state, created_at, updated_at)
+         values ($1, $2, $3, $4, $5, $6, $7, nullif($8, ''), $9, $10, $11, $12, 'ACTIVE', $13, $13) returning",
+        "",
+        publisher.id,
+        publisher.number,
+        new.title,
+        new.description,
+        new.price_hundredths,
+        new.category_id,
+        condition_name(new.condition()),
+        new.location_name,
+        new.location.map(|place| place.latitude),
+        new.location.map(|place| place.longitude),
+        pictures.main,
+        pictures.secondary.as_deref().unwrap_or_default(),
+        now
+    );
+    row.fetch_one(conn).await.on_constraint("ads_category_id_fkey", no_such_category)
+}
+
+/// Absent fields stay; the empty text removes what can be absent.
+pub(super) async fn update_ad(
+    conn: &mut PgConnection,
+    change: &UpdateAdRequest,
+    pictures: &Pictures,
+    state: AdState,
+    now: DateTime<Utc>,
+) -> kit::Result<AdRow> {
+    let row = ads!(
+        "update ads
+         set title = coalesce($2, title), description = coalesce($3, description), price = coalesce($4, price),
+             category_id = coalesce($5, category_id), condition = coalesce($6, condition),
+             location_name = nullif(coalesce($7, location_name), ''),
+             latitude = case when $8 then null else coalesce($9, latitude) end,
+             longitude = case when $8 then null else coalesce($10, longitude) end,
+             main_image_id = case when $11 then null else coalesce($12, main_image_id) end,
+             secondary_image_ids = coalesce($13, secondary_image_ids), state = $14, updated_at = $15
+         where id = $1 returning",
+        "",
+        change.id,
+        change.title.as_deref(),
+        change.description.as_deref(),
+        change.price_hundredths,
+        change.category_id,
+        condition_name(change.condition()),
+        change.location_name.as_deref(),
+        change.clear_location,
+        change.location.map(|place| place.latitude),
+        change.location.map(|place| place.longitude),
+        change.clear_main_image,
+        pictures.main,
+        pictures.secondary.as_deref(),
+        state as AdState,
+        now
+    );
+    row.fetch_one(conn).await.on_constraint("ads_category_id_fkey", no_such_category)
+}
+
+pub(crate) async fn update_ad_state(
+    conn: &mut PgConnection,
+    id: i64,
+    state: AdState,
+    now: DateTime<Utc>,
+) -> kit::Result<()> {
+    let updated = sqlx::query!("update ads set state = $2, updated_at = $3 where id = $1", id, state as AdState, now);
+    updated.execute(conn).await?;
+    Ok(())
+}
+
+/// Shows a file no more.
+pub(crate) async fn take_image(
+    conn: &mut PgConnection,
+    id: i64,
+    media_id: Uuid,
+    now: DateTime<Utc>,
+) -> kit::Result<()> {
+    sqlx::query!(
+        "update ads
+         set main_image_id = nullif(main_image_id, $2), secondary_image_ids = array_remove(secondary_image_ids, $2),
+             updated_at = $3
+         where id = $1",
+        id,
+        media_id,
+        now
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Whether somebody has ordered it and waits.
+pub(super) async fn has_open_order(conn: &mut PgConnection, id: i64) -> kit::Result<bool> {
+    let open = sqlx::query_scalar!(
+        r#"select exists (
+               select from orders where ad_id = $1 and state in ('AWAITING_PAYMENT', 'PLACED')
+           ) as "open!""#,
+        id
+    );
+    Ok(open.fetch_one(conn).await?)
+}
+
+pub(crate) async fn delete_ad(conn: &mut PgConnection, id: i64) -> kit::Result<()> {
+    sqlx::query!("delete from ads where id = $1", id).execute(conn).await?;
+    Ok(())
+}

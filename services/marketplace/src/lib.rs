@@ -1,0 +1,108 @@
+//! The service `marketplace`: ads, their categories, who follows whom, and orders. Start reading at `ads`, which goes
+//! from RPC to SQL; `machine` says what may become of an ad and of an order.
+
+mod ads;
+mod categories;
+mod events;
+mod follows;
+mod machine;
+mod orders;
+mod pictures;
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use kit::identity::{Caller, try_caller};
+use proto::marketplace::v1::ad_service_server::AdServiceServer;
+use proto::marketplace::v1::category_service_server::CategoryServiceServer;
+use proto::marketplace::v1::follow_service_server::FollowServiceServer;
+use proto::marketplace::v1::order_service_server::OrderServiceServer;
+use proto::media::v1::media_service_client::MediaServiceClient;
+use proto::users::v1::user_service_client::UserServiceClient;
+use sqlx::{PgPool, PgTransaction};
+use tonic::Request;
+
+pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
+
+/// Configuration, from the environment.
+#[derive(Clone, Debug, clap::Parser)]
+pub struct Config {
+    #[command(flatten)]
+    pub service: kit::config::Service,
+
+    /// Minutes in which an order must be paid; without them orders need no payment.
+    #[arg(long, env = "MARKETPLACE_PAYMENT_MINUTES")]
+    pub payment_minutes: Option<u32>,
+}
+
+/// What every RPC works with. Cheap to clone.
+#[derive(Clone)]
+pub struct Marketplace {
+    db: PgPool,
+    clock: kit::Clock,
+    pager: kit::page::Pager,
+    media: MediaServiceClient<kit::Peer>,
+    users: UserServiceClient<kit::Peer>,
+    /// The time in which orders must be paid, if they must.
+    pay_within: Option<TimeDelta>,
+}
+
+impl Marketplace {
+    pub fn new(kit: &kit::Service, payment_minutes: Option<u32>) -> Self {
+        Self {
+            db: kit.db.clone(),
+            clock: kit.clock.clone(),
+            pager: kit.pager(),
+            media: MediaServiceClient::new(kit.peer("media")),
+            users: UserServiceClient::new(kit.peer("users")),
+            pay_within: payment_minutes.map(|minutes| TimeDelta::minutes(minutes.into())),
+        }
+    }
+
+    pub fn routes(&self) -> kit::Routes {
+        kit::Routes::default()
+            .add(AdServiceServer::new(self.clone()))
+            .add(CategoryServiceServer::new(self.clone()))
+            .add(FollowServiceServer::new(self.clone()))
+            .add(OrderServiceServer::new(self.clone()))
+    }
+
+    /// A snapshot for a list and its count. Each statement is planned for the filters it is asked with, because most of
+    /// them are absent and a plan for all of them would use no index.
+    async fn snapshot(&self) -> kit::Result<PgTransaction<'static>> {
+        let begin = "begin isolation level repeatable read read only; set local plan_cache_mode = force_custom_plan";
+        Ok(self.db.begin_with(begin).await?)
+    }
+}
+
+/// Who looks, as far as it decides what is seen.
+#[derive(Clone, Copy, Debug)]
+struct Viewer {
+    number: Option<i64>,
+    staff: bool,
+}
+
+impl Viewer {
+    fn of<T>(request: &Request<T>) -> Self {
+        try_caller(request).map_or(Self { number: None, staff: false }, Self::from)
+    }
+}
+
+impl From<Caller> for Viewer {
+    fn from(caller: Caller) -> Self {
+        Self { number: Some(caller.number), staff: caller.admin() }
+    }
+}
+
+/// Runs the service until `stop`.
+pub async fn run(config: Config, stop: kit::Stop) -> anyhow::Result<()> {
+    let kit = kit::Service::start("marketplace", &config.service, &MIGRATOR, stop).await?;
+    let marketplace = Marketplace::new(&kit, config.payment_minutes);
+    kit.consume(marketplace.clone());
+    let sweeper = marketplace.clone();
+    kit.every("cancel unpaid orders", Duration::from_secs(30), move || {
+        let marketplace = sweeper.clone();
+        async move { marketplace.cancel_unpaid().await }
+    });
+    kit.serve(marketplace.routes()).await
+}

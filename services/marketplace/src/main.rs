@@ -1,0 +1,3 @@
+fn main() -> std::process::ExitCode {
+    kit::main::<marketplace::Config, _>("marketplace", marketplace::run)
+}
