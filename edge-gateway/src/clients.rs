@@ -17,6 +17,10 @@ use proto::forum::v1::moderation_service_client::ModerationServiceClient;
 use proto::forum::v1::notification_service_client::NotificationServiceClient;
 use proto::forum::v1::post_service_client::PostServiceClient;
 use proto::forum::v1::reaction_service_client::ReactionServiceClient;
+use proto::marketplace::v1::ad_service_client::AdServiceClient;
+use proto::marketplace::v1::category_service_client::CategoryServiceClient;
+use proto::marketplace::v1::follow_service_client::FollowServiceClient;
+use proto::marketplace::v1::order_service_client::OrderServiceClient;
 use proto::media::v1::media_service_client::MediaServiceClient;
 use proto::profiles::v1::profile_service_client::ProfileServiceClient;
 use proto::profiles::v1::rating_service_client::RatingServiceClient;
@@ -49,7 +53,7 @@ macro_rules! clients {
 
 impl Clients {
     /// The services of this release.
-    pub const SERVICES: [&'static str; 5] = ["auth", "users", "media", "profiles", "forum"];
+    pub const SERVICES: [&'static str; 6] = ["auth", "users", "media", "profiles", "forum", "marketplace"];
 
     pub fn new(peer: impl Fn(&str) -> Peer) -> Self {
         Self { peers: Self::SERVICES.map(|name| (name, peer(name))).into(), ids: Cache::new(REMEMBERED) }
@@ -75,6 +79,10 @@ impl Clients {
         profiles "profiles" ProfileServiceClient
         verifications "profiles" VerificationServiceClient
         ratings "profiles" RatingServiceClient
+        ads "marketplace" AdServiceClient
+        categories "marketplace" CategoryServiceClient
+        follows "marketplace" FollowServiceClient
+        orders "marketplace" OrderServiceClient
     }
 
     /// The service that owns a package, if it is one of this release.

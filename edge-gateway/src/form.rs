@@ -25,7 +25,7 @@ use serde_json::{Map, Value};
 use utoipa::openapi::KnownFormat;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaFormat, SchemaType, Type};
 
-use self::kinds::{Boolean, Choice, DecimalOf, Id, Integer, List, Number, Text, typed};
+use self::kinds::{Boolean, Choice, DecimalOf, Id, Integer, Key, List, Number, Text, typed};
 use crate::upload::File;
 
 pub use self::kinds::Decimal;
@@ -72,6 +72,8 @@ pub enum Wrong {
     NotNumber,
     NotBoolean,
     NotUuid,
+    /// Not a number that could be some row's; what it was instead.
+    NotAKey(&'static str),
     AtLeast(String),
     AtMost(String),
     TotalDigits(u32),
@@ -240,6 +242,11 @@ impl Fields {
         choices: &'static [(&'static str, T)],
     ) -> Field<'_, Choice<T>> {
         self.field(name, Choice(choices))
+    }
+
+    /// The number of some row.
+    pub fn key(&mut self, name: &'static str) -> Field<'_, Key> {
+        self.field(name, Key)
     }
 
     /// A UUID.

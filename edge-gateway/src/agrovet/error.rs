@@ -36,6 +36,19 @@ const REASONS: &[(&str, u16, &str, &str)] = &[
     ("ACCOUNT_NOT_FOUND", 404, "detail", "No User matches the given query."),
     ("MEDIA_NOT_FOUND", 404, "detail", "No Media matches the given query."),
     ("MEDIA_TOO_LARGE", 413, "detail", "El archivo es demasiado grande."),
+    ("AD_NOT_FOUND", 404, "detail", "No Add matches the given query."),
+    ("AD_NOT_AVAILABLE", 409, "detail", "El anuncio no está disponible."),
+    ("AD_STATE_REFUSED", 409, "detail", "El anuncio no puede pasar a ese estado."),
+    ("AD_ORDERED", 409, "detail", "El anuncio tiene un pedido en curso."),
+    ("OWN_AD", 400, "detail", "No puedes comprar tu propio anuncio."),
+    ("CATEGORY_NOT_FOUND", 404, "detail", "No Category matches the given query."),
+    ("CATEGORY_IN_USE", 409, "detail", "La categoría tiene anuncios."),
+    ("FOLLOW_NOT_FOUND", 404, "detail", "No Follow matches the given query."),
+    ("FOLLOWS_SELF", 400, "detail", "No puedes seguirte a ti mismo."),
+    ("FOLLOWS_ALREADY", 400, "detail", "Ya sigues a este usuario."),
+    ("ORDER_NOT_FOUND", 404, "detail", "No Order matches the given query."),
+    ("ORDER_STATE_REFUSED", 409, "detail", "El pedido no está en un estado que lo permita."),
+    ("REQUEST_ID_REUSED", 400, "detail", KEY_REUSED),
     ("STORAGE_FAILED", 502, "detail", "No se pudo guardar el archivo."),
     ("ROLE_NOT_OPEN", 403, "detail", FORBIDDEN),
     ("CONFLICT", 409, "detail", "Conflicto con otra operación. Intente de nuevo."),
@@ -57,6 +70,8 @@ const FIELDS: &[(&str, &str)] = &[
     ("FILE_REQUIRED", "No se envió ningún archivo."),
     ("IMAGE_BROKEN", NOT_AN_IMAGE),
     ("NOT_AN_IMAGE", NOT_AN_IMAGE),
+    ("MEDIA_UNKNOWN", "Media no encontrada."),
+    ("CATEGORY_NAME_TAKEN", "Ya existe category con este name."),
 ];
 
 /// The contract's name of a field → the name on the wire; the last part of the path decides.
@@ -68,9 +83,12 @@ const NAMES: &[(&str, &str)] = &[
     ("data", "image"),
     ("avatar_media_id", "profile_picture"),
     ("media_id", "profile_picture"),
+    ("category_id", "category"),
+    ("following_number", "following_id"),
     ("speciality", "specialist_profile_profession"),
 ];
 
+const KEY_REUSED: &str = "La Idempotency-Key ya se usó con otro contenido.";
 const NO_CREDENTIALS: &str = "Las credenciales de autenticación no se proveyeron.";
 const BAD_TOKEN: &str = "Token inválido.";
 const FORBIDDEN: &str = "Usted no tiene permiso para realizar esta acción.";
@@ -140,7 +158,8 @@ impl Error {
         &self.0.reason
     }
 
-    fn challenge(mut self) -> Self {
+    /// Tells that signing in would help.
+    pub fn challenge(mut self) -> Self {
         self.0.challenge = true;
         self
     }
@@ -262,6 +281,9 @@ fn words(wrong: &Wrong) -> Cow<'static, str> {
         Wrong::NotInteger => "Introduzca un número entero válido.".into(),
         Wrong::NotNumber => "Se requiere un número válido.".into(),
         Wrong::NotBoolean => "Debe ser un booleano válido.".into(),
+        Wrong::NotAKey(kind) => {
+            format!("Tipo incorrecto. Se esperaba valor de clave primaria y se recibió {kind}.").into()
+        }
         Wrong::NotUuid => "Debe ser un UUID válido.".into(),
         Wrong::AtLeast(n) => format!("Asegúrese de que este valor es mayor o igual a {n}.").into(),
         Wrong::AtMost(n) => format!("Asegúrese de que este valor es menor o igual a {n}.").into(),
@@ -322,7 +344,7 @@ impl From<Problem> for Error {
             }
             Problem::KeyBroken => Self::detail(400, "La cabecera Idempotency-Key no es válida."),
             Problem::KeyBusy => Self::detail(409, "Una solicitud con la misma Idempotency-Key está en curso."),
-            Problem::KeyReused => Self::detail(400, "La Idempotency-Key ya se usó con otro contenido."),
+            Problem::KeyReused => Self::detail(400, KEY_REUSED),
             Problem::Overloaded => Self::detail(503, UNAVAILABLE),
             Problem::Stalled => Self::detail(408, "La solicitud no terminó de llegar."),
             Problem::Timeout => Self::detail(504, "El servidor no respondió a tiempo."),

@@ -1,11 +1,15 @@
 //! Agrovet's dialect: Django REST Framework as its frontend knows it. Spanish texts, `{"detail": …}`, field errors as
 //! lists, numbers as ids, pages by number.
 
+pub mod ads;
 pub mod auth;
 pub mod batch;
+pub mod categories;
 pub mod error;
+pub mod follows;
 pub mod health;
 pub mod media;
+pub mod orders;
 pub mod page;
 pub mod reset;
 pub mod roots;

@@ -15,7 +15,7 @@ use crate::form::{Fields, Form};
 use crate::routes::{Describe, Operation};
 
 /// Rows further down are refused by the services; nobody pages there by hand.
-const DEEPEST: i64 = 100_000;
+const DEEPEST: i64 = 10_000;
 
 /// Which page of a list is asked for.
 #[derive(Debug)]

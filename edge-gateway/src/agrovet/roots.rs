@@ -11,7 +11,9 @@ type Links = BTreeMap<&'static str, String>;
 
 /// The frontend's availability probe asks here without a token; any area of the API may add its line.
 pub async fn api(base: Base) -> Json<Links> {
-    Json(links(&base, &[("auth", "/api/auth/"), ("media", "/api/media/")]))
+    let marketplace = ["adds", "categories", "follows", "orders"];
+    let areas = ["auth", "media"].into_iter().chain(marketplace);
+    Json(areas.map(|area| (area, base.absolute(&format!("/api/{area}/")))).collect())
 }
 
 /// DRF lists a router's contents only to those who are signed in.

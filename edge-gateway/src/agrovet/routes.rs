@@ -2,7 +2,7 @@
 //!
 //! What is missing is missing on purpose: no `test-token`, no list, reading or change below `register`.
 
-use crate::agrovet::{Agrovet, auth, health, media, reset, roots, security, users};
+use crate::agrovet::{Agrovet, ads, auth, categories, follows, health, media, orders, reset, roots, security, users};
 use crate::limit::Class;
 use crate::routes::Routes;
 
@@ -58,4 +58,35 @@ pub fn routes() -> Routes<Agrovet> {
         .put("/api/media/{id}", media::update, "Changes a file or its description; owner or staff")
         .patch("/api/media/{id}", media::update, "Changes a file or its description; owner or staff")
         .delete("/api/media/{id}", media::delete, "Deletes a file; owner or staff")
+        .area("Anuncios")
+        .get("/api/adds", ads::list, "Ads, newest first")
+        .post("/api/adds", ads::create, "Publishes an ad; specialists and businesses")
+        .get("/api/adds/my_adds", ads::mine, "The caller's own ads in every status, newest first; at most 200")
+        .get(
+            "/api/adds/following_adds",
+            ads::following,
+            "What those the caller follows sell, newest first; at most 200",
+        )
+        .get("/api/adds/nearby", ads::nearby, "What is sold nearby, nearest first; at most 200")
+        .get("/api/adds/{id}", ads::retrieve, "An ad")
+        .put("/api/adds/{id}", ads::update, "Changes an ad; publisher or staff")
+        .patch("/api/adds/{id}", ads::update, "Changes an ad in part; publisher or staff")
+        .delete("/api/adds/{id}", ads::delete, "Deletes an ad; publisher or staff")
+        .get("/api/categories", categories::list, "Categories of ads, the core ones first")
+        .post("/api/categories", categories::create, "Makes a category; staff only")
+        .get("/api/categories/{id}", categories::retrieve, "A category")
+        .put("/api/categories/{id}", categories::update, "Changes a category; staff only")
+        .patch("/api/categories/{id}", categories::update, "Changes a category in part; staff only")
+        .delete("/api/categories/{id}", categories::delete, "Deletes a category that no ad uses; staff only")
+        .area("Seguimientos")
+        .get("/api/follows", follows::list, "Whom the caller follows, or who follows the caller")
+        .post("/api/follows", follows::create, "Follows somebody")
+        .get("/api/follows/{id}", follows::retrieve, "That somebody follows somebody; for the two of them")
+        .delete("/api/follows/{id}", follows::delete, "Follows somebody no longer")
+        .area("Pedidos")
+        .post("/api/adds/{id}/purchase", orders::purchase, "Buys what is in an ad")
+        .get("/api/orders", orders::list, "What the caller buys and sells, newest first")
+        .get("/api/orders/{id}", orders::retrieve, "An order; for buyer, seller and staff")
+        .post("/api/orders/{id}/cancel", orders::cancel, "Cancels an order; buyer or seller")
+        .post("/api/orders/{id}/complete", orders::complete, "Says that the buyer has it; seller")
 }

@@ -22,7 +22,7 @@ use crate::agrovet::auth::Registration;
 use crate::agrovet::page::{Page, Paged, Search};
 use crate::agrovet::{Agrovet, Error, Result, degrees, time};
 use crate::auth::unsigned;
-use crate::form::{Fields, Form, Wrong};
+use crate::form::{Decimal, Fields, Form, Wrong};
 use crate::input::{Input, Path, Query};
 use crate::routes::{Created, Describe, NoContent, Operation};
 use crate::upload::File;
@@ -245,10 +245,14 @@ impl Form for Change {
 /// Both coordinates, and whether to forget them. Half a place is none.
 pub fn location(f: &mut Fields) -> (Option<Point>, bool) {
     let given = ["latitude", "longitude"].map(|name| f.has(name));
-    match ["latitude", "longitude"].map(|name| f.decimal(name, 10, 7).nullable()) {
-        [Some(Some(latitude)), Some(Some(longitude))] => {
-            return (Some(Point { latitude: latitude.to_f64(), longitude: longitude.to_f64() }), false);
-        }
+    let read = ["latitude", "longitude"].map(|name| f.decimal(name, 10, 7).nullable());
+    whole_place(f, given, read.map(|degrees| degrees.map(|degrees| degrees.map(Decimal::to_f64))))
+}
+
+/// The place that two fields make, `given` and as they were read.
+pub fn whole_place(f: &mut Fields, given: [bool; 2], degrees: [Option<Option<f64>>; 2]) -> (Option<Point>, bool) {
+    match degrees {
+        [Some(Some(latitude)), Some(Some(longitude))] => return (Some(Point { latitude, longitude }), false),
         [Some(None), None | Some(None)] | [None, Some(None)] => return (None, true),
         [Some(Some(_)), Some(None)] => f.fault("longitude", Wrong::Null),
         [Some(None), Some(Some(_))] => f.fault("latitude", Wrong::Null),

@@ -332,6 +332,7 @@ fn words(wrong: &Wrong) -> (&'static str, Cow<'static, str>) {
         Wrong::NotInteger => ("int_parsing", "debe ser un número entero".into()),
         Wrong::NotNumber => ("float_parsing", "debe ser un número".into()),
         Wrong::NotBoolean => ("bool_parsing", "debe ser verdadero o falso".into()),
+        Wrong::NotAKey(_) => ("int_parsing", "debe ser un número entero".into()),
         Wrong::NotUuid => ("uuid_parsing", "debe ser un UUID válido".into()),
         Wrong::AtLeast(n) => ("greater_than_equal", format!("debe ser mayor o igual a {n}").into()),
         Wrong::AtMost(n) => ("less_than_equal", format!("debe ser menor o igual a {n}").into()),

@@ -361,6 +361,32 @@ impl<T> Choice<T> {
     }
 }
 
+pub struct Key;
+
+impl Kind for Key {
+    type Value = i64;
+
+    fn json(&self, value: Value, _: Habits) -> Result<i64, Wrong> {
+        match value {
+            Value::String(text) => self.text(text),
+            Value::Number(ref number) => number.as_i64().ok_or(Wrong::NotAKey(python_type(&value))),
+            other => Err(Wrong::NotAKey(python_type(&other))),
+        }
+    }
+
+    fn text(&self, text: String) -> Result<i64, Wrong> {
+        text.trim().parse().map_err(|_| self.wrong_type())
+    }
+
+    fn wrong_type(&self) -> Wrong {
+        Wrong::NotAKey("str")
+    }
+
+    fn schema(&self) -> Schema {
+        typed(Type::Integer).into()
+    }
+}
+
 pub struct Id;
 
 impl Kind for Id {

@@ -2,6 +2,8 @@
 //! One file per area and dialect. Snapshots show status, the headers that matter and the body, with ids, times and
 //! tokens masked; `INSTA_UPDATE=always cargo test -p edge-gateway` renews them, and a person reads the difference.
 
+mod agrovet_adds;
+mod agrovet_adds_more;
 mod agrovet_auth;
 mod agrovet_common;
 mod agrovet_media;

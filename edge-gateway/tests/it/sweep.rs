@@ -36,6 +36,8 @@ const QUERIES: &[&str] = &[
     "all=quizas&skip=-1&limit=-1&offset=9223372036854775808",
     "&&&===&%&%zz",
     "cursor=AAAA&page_token=AAAA&token=AAAA",
+    "lat=x&lon=%00&radius_km=1e999&category=%00&condition=%FF&status=x&as=x&ordering=,,-,--price&direction=x",
+    "lat=1e308&lon=-1e308&radius_km=-0&min_price=1e99&max_price=NaN&created_after=9999999-01-01&publisher=1e3",
 ];
 
 /// A body and the type it claims to be.
@@ -76,6 +78,15 @@ fn hostile() -> Vec<Hostile> {
         "current_password",
         "image",
         "profile_picture",
+        "title",
+        "category",
+        "condition",
+        "location_name",
+        "main_image_id",
+        "secondary_image_ids",
+        "status",
+        "note",
+        "following_id",
     ];
     let with = |value: Value| {
         let object: serde_json::Map<_, _> = names.iter().map(|name| ((*name).to_owned(), value.clone())).collect();
@@ -219,12 +230,26 @@ fn conectars(body: &Value) -> bool {
 async fn no_input_upsets_agrovet() {
     let world = World::start().await;
     sweep::<Agrovet>(&world, "", agrovets, async |n, template| {
-        let ana = world.agrovet("Ana", &format!("5917{n:07}"), "consumer").await;
-        if !template.starts_with("/api/media/") {
-            return (ana.token, ana.id.to_string());
-        }
-        let file = world.call(Method::POST, "/api/media/", &ana.token, json!({ "name": "Toro" })).await;
-        (ana.token, file.body["id"].to_string())
+        // Ads are for those who sell, categories for staff.
+        let ana = world.agrovet("Ana", &format!("5917{n:07}"), "Specialist").await;
+        let own = match template {
+            path if path.starts_with("/api/media/") => {
+                world.call(Method::POST, "/api/media/", &ana.token, json!({ "name": "Toro" })).await.body["id"].clone()
+            }
+            path if path.starts_with("/api/adds/{id}") => world.offers(&ana, json!({})).await,
+            path if path.starts_with("/api/follows/") => {
+                world.call(Method::POST, "/api/follows/", &ana.token, json!({ "following": 1 })).await.body["id"]
+                    .clone()
+            }
+            path if path.starts_with("/api/orders/") => {
+                let seller = world.agrovet("Eva", &format!("5918{n:07}"), "businessman").await;
+                let path = format!("/api/adds/{}/purchase/", world.offers(&seller, json!({})).await);
+                world.call(Method::POST, &path, &ana.token, json!({})).await.body["id"].clone()
+            }
+            path if path.starts_with("/api/categories") => return (world.staff().await.0, "39".to_owned()),
+            _ => ana.id,
+        };
+        (ana.token, own.to_string())
     })
     .await;
 }

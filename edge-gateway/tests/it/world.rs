@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::answer::Answer;
 
-const SERVICES: [&str; 6] = ["auth", "users", "media", "profiles", "forum", "edge-gateway"];
+const SERVICES: [&str; 7] = ["auth", "users", "media", "profiles", "forum", "marketplace", "edge-gateway"];
 pub(crate) const ADMIN_EMAIL: &str = "root@example.com";
 pub(crate) const ADMIN_PHONE: &str = "50500000001";
 pub(crate) const PASSWORD: &str = "Campo2026seco";
@@ -59,8 +59,8 @@ impl World {
         let sockets = SERVICES.map(|name| (name, TcpListener::bind("127.0.0.1:0").expect("a free port")));
         let port = |socket: &TcpListener| socket.local_addr().expect("it is bound").port();
         let peers: Vec<_> = sockets.iter().map(|(name, s)| format!("{name}=http://127.0.0.1:{}", port(s))).collect();
-        let base = format!("http://127.0.0.1:{}", port(&sockets[5].1));
-        let [auth, users, media, profiles, forum, edge] = sockets.map(|(_, socket)| Arc::new(socket));
+        let base = format!("http://127.0.0.1:{}", port(&sockets[SERVICES.len() - 1].1));
+        let [auth, users, media, profiles, forum, marketplace, edge] = sockets.map(|(_, socket)| Arc::new(socket));
 
         let path = |name: &str| folder.join(name).display().to_string();
         let args = |name: &str, more: Vec<String>| {
@@ -125,6 +125,11 @@ impl World {
         let mut config = forum::Config::parse_from(args("forum", vec!["--database-url".into(), database.url]));
         config.service.listener = Some(forum);
         spawn("forum", forum::run(config, stop.clone()));
+        let database = Database::fresh("marketplace", &marketplace::MIGRATOR).await;
+        let database = vec!["--database-url".into(), database.url];
+        let mut config = marketplace::Config::parse_from(args("marketplace", database));
+        config.service.listener = Some(marketplace);
+        spawn("marketplace", marketplace::run(config, stop.clone()));
 
         let database = Database::fresh("profiles", &profiles::MIGRATOR).await;
         let mut config = profiles::Config::parse_from(args("profiles", vec!["--database-url".into(), database.url]));
