@@ -107,6 +107,7 @@ impl Add {
 pub struct NearbyAdd {
     #[serde(flatten)]
     add: Add,
+    /// To the metre.
     distance_km: f64,
 }
 
@@ -285,8 +286,9 @@ pub async fn nearby(
     };
     let request = ListNearbyAdsRequest { center: Some(Point { latitude, longitude }), radius_km };
     let nearby = edge.ads().list_nearby_ads(request).await?.into_inner().ads;
-    let (ads, distances): (Vec<_>, Vec<_>) =
-        nearby.into_iter().filter_map(|near| Some((near.ad?, near.distance_km))).unzip();
+    let to_the_metre = |kilometres: f64| (kilometres * 1000.0).round() / 1000.0;
+    let nearby = nearby.into_iter().filter_map(|near| Some((near.ad?, to_the_metre(near.distance_km))));
+    let (ads, distances): (Vec<_>, Vec<_>) = nearby.unzip();
     let adds = show(&edge, &base, ads).await;
     Ok(Json(adds.into_iter().zip(distances).map(|(add, distance_km)| NearbyAdd { add, distance_km }).collect()))
 }

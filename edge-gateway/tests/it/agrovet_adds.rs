@@ -19,7 +19,7 @@ impl World {
     /// Publishes an ad like the one above, with other fields; its id.
     pub(crate) async fn offers(&self, seller: &Person, fields: Value) -> Value {
         let mut ad = semental();
-        ad.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        ad.as_object_mut().expect("an object").extend(fields.as_object().expect("an object").clone());
         let answer = self.call(Method::POST, "/api/adds/", &seller.token, ad).await;
         assert_eq!(answer.status, 201, "{answer}");
         answer.body["id"].clone()
@@ -32,7 +32,7 @@ impl World {
             Some(token) => request.bearer_auth(token),
             None => request,
         };
-        self.ask(request).await.body["id"].as_i64().unwrap()
+        self.ask(request).await.body["id"].as_i64().expect("it was stored")
     }
 
     /// Ids of a list's ads, which must be an array or a page.
@@ -44,8 +44,8 @@ impl World {
 }
 
 fn ids(body: &Value) -> Vec<i64> {
-    let rows = body.as_array().or(body["results"].as_array()).unwrap();
-    rows.iter().map(|add| add["id"].as_i64().unwrap()).collect()
+    let rows = body.as_array().or(body["results"].as_array()).expect("a list");
+    rows.iter().map(|add| add["id"].as_i64().expect("an id")).collect()
 }
 
 #[tokio::test]
