@@ -121,7 +121,7 @@ impl Forum {
         match self.pager.open::<Place>(&scope, token)? {
             None => self.first_page(list, &scope, size, skip).await,
             Some(place) if place.ranking.is_some() => self.ranked_page(list, &scope, size, place).await,
-            Some(place) => self.newest_page(list, &scope, size, place).await,
+            Some(place) => self.newest_page(list, &scope, size, place, 0).await,
         }
     }
 
@@ -134,45 +134,48 @@ impl Forum {
             }
             _ => (vec![], self.count(list, at).await?),
         };
-        let mut ids: Vec<i64> = pinned.iter().copied().skip(skip as usize).take(size as usize + 1).collect();
         // How many of the others stand before this page.
         let before = (skip - pinned.len() as i64).max(0);
+        if list.order == Order::New {
+            let next = Next::At(skip - before);
+            let place = Place { at, total, shown: pinned, ranking: None, next };
+            return self.newest_page(list, scope, size, place, before).await;
+        }
+        let mut ids: Vec<i64> = pinned.iter().copied().skip(skip as usize).take(size as usize + 1).collect();
         let others = self.order(list, at, &pinned, size + 1 - ids.len() as i64, before).await?;
         ids.extend(others.iter().map(|key| key.id));
 
         let more = ids.len() as i64 > size;
         ids.truncate(size as usize);
-        let place = |last: Option<&Key>| match list.order {
-            Order::New => {
-                let last = last.copied().unwrap_or(Key::start(at));
-                Place { at, total, shown: pinned.clone(), ranking: None, next: Next::Behind(last) }
-            }
-            _ => {
-                let mut shown = ids.clone();
-                shown.extend(pinned.iter().filter(|id| !ids.contains(id)));
-                let next = Next::At(shown.len() as i64 + before);
-                Place { at, total, shown, ranking: Some(Uuid::now_v7()), next }
-            }
-        };
-        let last = others.iter().take_while(|key| ids.contains(&key.id)).last();
-        let next_page_token = if more { self.pager.seal(scope, &place(last))? } else { String::new() };
-        Ok(Page { ids, next_page_token, total_size: total })
+        if !more {
+            return Ok(Page { ids, next_page_token: String::new(), total_size: total });
+        }
+        // The ranking that a second page will make: pinned ones, what this page shows besides, the others.
+        let mut shown = pinned;
+        shown.extend(others.iter().map(|key| key.id).filter(|id| ids.contains(id)));
+        let next = Next::At(if before > 0 { shown.len() as i64 + before } else { skip + size });
+        let place = Place { at, total, shown, ranking: Some(Uuid::now_v7()), next };
+        Ok(Page { ids, next_page_token: self.pager.seal(scope, &place)?, total_size: total })
     }
 
-    async fn newest_page(&self, list: &List, scope: &str, size: i64, place: Place) -> kit::Result<Page> {
-        let Next::Behind(behind) = place.next else { return Err(stale()) };
-        let since = list.window.map(|window| place.at - window);
-        let mut keys = list_newest(&self.db, list, since, behind, &place.shown, size + 1, 0).await?;
-        let more = keys.len() as i64 > size;
-        keys.truncate(size as usize);
-        let next_page_token = match keys.last() {
-            Some(last) if more => {
-                self.pager.seal(scope, &Place { next: Next::Behind(*last), shown: place.shown, ..place })?
-            }
-            _ => String::new(),
+    /// A page by key, behind what is pinned.
+    async fn newest_page(&self, list: &List, scope: &str, size: i64, place: Place, skip: i64) -> kit::Result<Page> {
+        let (first, behind) = match place.next {
+            Next::At(first) => (first as usize, Key::start(place.at)),
+            Next::Behind(key) => (place.shown.len(), key),
         };
-        let ids = keys.into_iter().map(|key| key.id).collect();
-        Ok(Page { ids, next_page_token, total_size: place.total })
+        let mut ids: Vec<i64> = place.shown.iter().copied().skip(first).take(size as usize + 1).collect();
+        let limit = size + 1 - ids.len() as i64;
+        let keys = list_newest(&self.db, list, None, behind, &place.shown, limit, skip).await?;
+        ids.extend(keys.iter().map(|key| key.id));
+
+        let more = ids.len() as i64 > size;
+        ids.truncate(size as usize);
+        let last = keys.iter().rfind(|key| ids.contains(&key.id));
+        let next = last.map_or(Next::At(first as i64 + size), |last| Next::Behind(*last));
+        let total_size = place.total;
+        let next_page_token = if more { self.pager.seal(scope, &Place { next, ..place })? } else { String::new() };
+        Ok(Page { ids, next_page_token, total_size })
     }
 
     /// A page of a ranking, and of the newest behind it.

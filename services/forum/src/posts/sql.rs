@@ -8,7 +8,8 @@ use uuid::Uuid;
 
 use super::PostRow;
 
-/// The columns of [`PostRow`] from `$source`, which names the posts `p`; `$1` is the viewer.
+/// The columns of [`PostRow`] from `$source`, which names the posts `p`; `$1` is the viewer. That the reaction's post is
+/// not null goes without saying, except for the planner, who would not see that the unique index may be used.
 macro_rules! posts {
     ($source:literal, $after:literal, $viewer:expr, $argument:expr) => {
         sqlx::query_as!(
@@ -24,7 +25,7 @@ macro_rules! posts {
                from "#
                 + $source
                 + r#" left join communities c on c.id = p.community_id
-                   left join reactions r on r.post_id = p.id and r.user_id = $1 "#
+                   left join reactions r on r.user_id = $1 and r.post_id = p.id and r.post_id is not null "#
                 + $after,
             $viewer as Option<Uuid>,
             $argument

@@ -1,0 +1,205 @@
+//! How PostgreSQL runs the lists, on tables of some size, with the statements as the service prepared them.
+
+use proto::forum::v1::{
+    GetPostRequest, ListCommunitiesRequest, ListFeedRequest, ListMembersRequest, ListModerationLogRequest,
+    ListPostsRequest, ListRelevantRequest, ListReportsRequest, PostOrder, TimeWindow,
+};
+use serde_json::Value;
+use sqlx::{AssertSqlSafe, PgPool};
+use uuid::Uuid;
+
+use crate::{Somebody, World};
+
+/// 50,000 posts by 2,000 authors, most in two communities; 200,000 comments, reactions, members, reports and a log.
+async fn fill(db: &PgPool) {
+    for statement in [
+        "insert into posts (author_id, author_number, community_id, title, content, likes, dislikes, relevance_score,
+             created_at, updated_at, last_activity_at)
+         select lpad(to_hex(n % 2000), 32, '0')::uuid, n % 2000, nullif(n % 3, 0), 'Post ' || n, repeat('Texto ', 20),
+             n * 7 % 500, n * 3 % 200, n % 7, at, at, at + n % 100 * interval '1 minute'
+         from generate_series(1, 50000) n,
+             lateral (select timestamptz '2026-03-01 11:00:00+00' - n * interval '10 minutes' as at) at",
+        "insert into comments (post_id, depth, author_id, author_number, content, created_at, updated_at)
+         select 1 + n % 50000, 1, lpad(to_hex(n % 2000), 32, '0')::uuid, n % 2000, 'Hola', at, at
+         from generate_series(1, 200000) n, lateral (select timestamptz '2026-03-01' - n * interval '1 minute' as at) at",
+        "insert into reactions (user_id, user_number, post_id, type, created_at)
+         select lpad(to_hex(n % 2000), 32, '0')::uuid, n % 2000, 1 + n % 50000, 'LIKE', timestamptz '2026-03-01'
+         from generate_series(1, 100000) n on conflict do nothing",
+        "insert into interactions (user_id, author_id, comments, reactions)
+         select lpad(to_hex(n / 100), 32, '0')::uuid, lpad(to_hex(n % 100), 32, '0')::uuid, n % 5, n % 3
+         from generate_series(1, 50000) n on conflict do nothing",
+        "insert into communities (name, slug, created_at, members_count, posts_count)
+         select 'Comunidad ' || n, 'c' || n, now() - n * interval '1 minute', n % 100, 16666
+         from generate_series(1, 5000) n",
+        "insert into memberships (community_id, user_id, user_number, joined_at)
+         select 1 + n % 5, lpad(to_hex(n), 32, '0')::uuid, n, now() - n * interval '1 minute'
+         from generate_series(1, 50000) n",
+        "insert into memberships (community_id, user_id, user_number, joined_at)
+         select c.id, lpad(to_hex(1), 32, '0')::uuid, 1, now() from communities c where id % 500 = 0 or id <= 4
+         on conflict do nothing",
+        "insert into reported (community_id, post_id, open, last_reported_at)
+         select 1 + n % 2, n, 1 + n % 9, now() - n * interval '1 minute' from generate_series(1, 50000) n",
+        "insert into moderation_log (community_id, moderator_id, moderator_number, action, post_id, created_at)
+         select 1 + n % 3, gen_random_uuid(), n, 'LOCK', n, now() - n * interval '1 minute'
+         from generate_series(1, 50000) n",
+        "vacuum analyze",
+    ] {
+        sqlx::query(statement).execute(db).await.unwrap();
+    }
+}
+
+/// The plan of the statement that contains all `parts`, as the service prepared it and has used it so far.
+async fn plan(db: &PgPool, parts: &[&str], arguments: &str) -> Value {
+    let mut connections = Vec::new();
+    for _ in 0..db.size() {
+        connections.push(db.acquire().await.unwrap());
+    }
+    for connection in &mut connections {
+        let statements: Vec<(String, String)> = sqlx::query_as("select name, statement from pg_prepared_statements")
+            .fetch_all(&mut **connection)
+            .await
+            .unwrap();
+        let found = statements.iter().find(|(_, statement)| parts.iter().all(|part| statement.contains(part)));
+        if let Some((name, _)) = found {
+            let explain = AssertSqlSafe(format!("explain (format json) execute {name} ({arguments})"));
+            return sqlx::query_scalar(explain).fetch_one(&mut **connection).await.unwrap();
+        }
+    }
+    panic!("no statement with {parts:?} was run");
+}
+
+/// Every node of a plan.
+fn nodes(plan: &Value) -> Vec<&Value> {
+    let mut all = vec![plan];
+    for inner in plan["Plans"].as_array().into_iter().flatten() {
+        all.extend(nodes(inner));
+    }
+    all
+}
+
+/// What takes longer the more rows there are: reading a large table, or sorting a large part of it.
+fn assert_bounded(plan: &Value, what: &str) {
+    for node in nodes(&plan[0]["Plan"]) {
+        let kind = node["Node Type"].as_str().unwrap();
+        assert_ne!(kind, "Seq Scan", "{what} reads all of {}:\n{plan:#}", node["Relation Name"]);
+        let rows = node["Plans"][0]["Plan Rows"].as_f64().unwrap_or_default();
+        assert!(!kind.ends_with("Sort") || rows <= 2_000.0, "{what} sorts {rows} rows:\n{plan:#}");
+    }
+}
+
+fn indexes(plan: &Value) -> Vec<&str> {
+    nodes(&plan[0]["Plan"]).into_iter().filter_map(|node| node["Index Name"].as_str()).collect()
+}
+
+/// Uses every list more often than PostgreSQL waits before it considers a plan that fits all arguments.
+async fn use_lists(world: &World, ana: &Somebody, admin: &Somebody) {
+    use PostOrder::{Active, Controversial, Hot, New, Top};
+    for _ in 0..7 {
+        for order in [New, Top, Hot, Active, Controversial] {
+            for (community_id, author_id) in [(None, ""), (Some(1), ""), (None, &*ana.id.to_string())] {
+                let request = ListPostsRequest {
+                    page_size: 20,
+                    order: order.into(),
+                    community_id,
+                    author_id: author_id.to_owned(),
+                    ..Default::default()
+                };
+                let page = ana.posts().list_posts(request.clone()).await.unwrap().into_inner();
+                let page_token = page.next_page_token;
+                ana.posts().list_posts(ListPostsRequest { page_token, ..request }).await.unwrap();
+            }
+        }
+        ana.posts().list_feed(ListFeedRequest::default()).await.unwrap();
+        ana.posts().list_relevant(ListRelevantRequest::default()).await.unwrap();
+        ana.posts().get_post(GetPostRequest { id: 1, ..Default::default() }).await.unwrap();
+        ana.communities().list_communities(ListCommunitiesRequest::default()).await.unwrap();
+        let mine = ListCommunitiesRequest { mine: true, ..Default::default() };
+        ana.communities().list_communities(mine).await.unwrap();
+        ana.communities().list_members(ListMembersRequest { id: 1, ..Default::default() }).await.unwrap();
+        let request = ListReportsRequest { community_id: Some(1), ..Default::default() };
+        admin.moderation().list_reports(request).await.unwrap();
+        let request = ListModerationLogRequest { community_id: 1, ..Default::default() };
+        world.nobody().moderation().list_moderation_log(request).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn every_list_is_served_by_its_index() {
+    let world = World::start().await;
+    fill(world.db()).await;
+    let (ana, admin) = (world.person(1), world.admin());
+    use_lists(&world, &ana, &admin).await;
+    let db = world.db();
+    let user = format!("'{}'::uuid", Uuid::from_u128(1));
+
+    let newest = "(created_at, id) < ($1, $2)";
+    let key = "now(), 9223372036854775807, null, '{}', 21, 0";
+    for (filter, arguments, index) in [
+        ("unnest($4::bigint[]))  order", key.to_owned(), "posts_new"),
+        ("and community_id = $7", format!("{key}, 1"), "posts_new_in"),
+        ("and author_id = $7", format!("{key}, {user}, null"), "posts_of_author"),
+    ] {
+        let plan = plan(db, &[newest, filter], &arguments).await;
+        assert_bounded(&plan, filter);
+        assert!(indexes(&plan).contains(&index), "{index} expected:\n{plan:#}");
+    }
+    let bounds = "null, now(), '{}', 21, 0";
+    for (order, index) in [
+        ("score", "posts_top"),
+        ("hot", "posts_hot"),
+        ("last_activity_at", "posts_active"),
+        ("controversy", "posts_controversial"),
+    ] {
+        let order = format!("order by {order} desc, created_at desc, id desc limit $4");
+        for (filter, arguments, index) in [
+            ("unnest($3::bigint[]))  order", bounds.to_owned(), index.to_owned()),
+            ("and community_id = $6", format!("{bounds}, 1"), format!("{index}_in")),
+        ] {
+            let plan = plan(db, &[&order, filter], &arguments).await;
+            assert_bounded(&plan, &order);
+            assert!(indexes(&plan).contains(&&*index), "{index} expected:\n{plan:#}");
+        }
+        let plan = plan(db, &[&order, "and author_id = $6"], &format!("{bounds}, {user}, null")).await;
+        assert_bounded(&plan, &order);
+    }
+    for (parts, arguments, index) in [
+        (&["with ordinality as k(id, place)"][..], format!("{user}, '{{5,3,1}}'"), "reactions_once_per_post"),
+        (&["where p.id = $2"], format!("{user}, 5"), "posts_pkey"),
+        (&["limit $4::bigint + $5::bigint"], format!("{user}, now(), 9999999, 21, 0"), "posts_new_in"),
+        (
+            &["unnest($1::uuid[], $2::timestamptz[]"],
+            format!("array[{user}], array[now()], array[9999999::bigint], 32"),
+            "posts_of_author",
+        ),
+        (&["(relevance_score, created_at, id) < ($1, $2, $3)"], "5, now(), 99999, 1024".to_owned(), "posts_relevant"),
+        (&["select author_id, boost from interactions"], user.clone(), "interactions_pkey"),
+        (&["limit 10001", "from posts", "author_id = $2"], format!("null, {user}, null"), "posts_of_author"),
+        (
+            &["order by c.members_count desc", "where (c.members"],
+            format!("{user}, null, null, null, 21, 0"),
+            "communities_largest",
+        ),
+        (&["where m.user_id = $1 and (c.members"], format!("{user}, null, null, null, 21, 0"), "memberships_of_user"),
+        (&["(rank, joined_at, user_id)"], "1, null, null, null, 21, 0".to_owned(), "memberships_ranked"),
+        (&["r.community_id = $6"], "null, null, null, 21, 0, 1".to_owned(), "reported_most"),
+        (&["from moderation_log", "order by created_at desc"], "1, null, null, 21, 0".to_owned(), "moderation_log_new"),
+    ] {
+        let plan = plan(db, parts, &arguments).await;
+        assert_bounded(&plan, parts[0]);
+        assert!(indexes(&plan).contains(&index), "{index} expected:\n{plan:#}");
+    }
+}
+
+#[tokio::test]
+async fn windows_over_many_posts_are_sorted_too() {
+    let world = World::start().await;
+    fill(world.db()).await;
+    for window in [TimeWindow::Day, TimeWindow::Week, TimeWindow::Month, TimeWindow::Year] {
+        let request = ListPostsRequest { order: PostOrder::Top.into(), window: window.into(), ..Default::default() };
+        let page = world.nobody().posts().list_posts(request).await.unwrap().into_inner();
+        let scores: Vec<_> =
+            page.posts.iter().map(|post| post.reactions.unwrap()).map(|r| r.likes - r.dislikes).collect();
+        assert!(scores.is_sorted_by(|a, b| a >= b), "{window:?}");
+        assert_eq!(page.posts.len(), 20);
+    }
+}
