@@ -102,7 +102,7 @@ impl CommentService for Forum {
     async fn create_comment(&self, request: Request<CreateCommentRequest>) -> Result<Response<Comment>, Status> {
         let caller = caller(&request)?;
         let request = request.into_inner();
-        let media_id = self.attachment(caller, &request.media_id).await?;
+        let media_id = self.attachment(&request.media_id).await?;
         let now = self.clock.now();
 
         let mut tx = begin(&self.db).await?;
@@ -154,7 +154,7 @@ impl CommentService for Forum {
         let caller = caller(&request)?;
         let UpdateCommentRequest { id, content, media_id } = request.into_inner();
         let media = match media_id {
-            Some(media_id) => Some(self.attachment(caller, &media_id).await?),
+            Some(media_id) => Some(self.attachment(&media_id).await?),
             None => None,
         };
         let now = self.clock.now();

@@ -104,7 +104,7 @@ impl PostService for Forum {
     async fn create_post(&self, request: Request<CreatePostRequest>) -> Result<Response<Post>, Status> {
         let caller = caller(&request)?;
         let new = request.into_inner();
-        let media_id = self.attachment(caller, &new.media_id).await?;
+        let media_id = self.attachment(&new.media_id).await?;
         let now = self.clock.now();
 
         let mut tx = begin(&self.db).await?;

@@ -8,8 +8,7 @@ use uuid::Uuid;
 
 use super::PostRow;
 
-/// The columns of [`PostRow`] from `$source`, which names the posts `p`; `$1` is the viewer. That the reaction's post is
-/// not null goes without saying, except for the planner, who would not see that the unique index may be used.
+/// The columns of [`PostRow`] from `$source`, which names the posts `p`; `$1` is the viewer.
 macro_rules! posts {
     ($source:literal, $after:literal, $viewer:expr, $argument:expr) => {
         sqlx::query_as!(
@@ -25,7 +24,7 @@ macro_rules! posts {
                from "#
                 + $source
                 + r#" left join communities c on c.id = p.community_id
-                   left join reactions r on r.user_id = $1 and r.post_id = p.id and r.post_id is not null "#
+                   left join reactions r on r.post_id = p.id and r.user_id = $1 "#
                 + $after,
             $viewer as Option<Uuid>,
             $argument

@@ -116,6 +116,7 @@ async fn of_a_deleted_account_posts_stay_and_memberships_go() {
 async fn a_deleted_file_disappears_from_posts() {
     let world = World::start().await;
     let ana = world.person(1);
+    world.media.set_claimant(ana.id);
     let file = world.media.file(Some(ana.id), Kind::Image);
     let request = CreatePostRequest {
         title: "Foto".into(),

@@ -23,9 +23,11 @@ use kit::error::Details;
 use kit::inbox::{Consumer, Received};
 use proto::Event;
 use proto::access::v1::Role;
+use proto::forum::v1::comment_service_client::CommentServiceClient;
 use proto::forum::v1::community_service_client::CommunityServiceClient;
 use proto::forum::v1::moderation_service_client::ModerationServiceClient;
 use proto::forum::v1::post_service_client::PostServiceClient;
+use proto::forum::v1::reaction_service_client::ReactionServiceClient;
 use proto::forum::v1::{Community, CreateCommunityRequest, CreatePostRequest, Post};
 use proto::media::v1::media_service_server::MediaServiceServer;
 use serde_json::Value;
@@ -150,6 +152,14 @@ impl Somebody {
 
     fn posts(&self) -> PostServiceClient<Peer> {
         PostServiceClient::new(self.peer.clone())
+    }
+
+    fn comments(&self) -> CommentServiceClient<Peer> {
+        CommentServiceClient::new(self.peer.clone())
+    }
+
+    fn reactions(&self) -> ReactionServiceClient<Peer> {
+        ReactionServiceClient::new(self.peer.clone())
     }
 
     fn moderation(&self) -> ModerationServiceClient<Peer> {

@@ -84,7 +84,7 @@ impl MediaService for Media {
         self.answer(|state| {
             let claimant = state.claimant.map(|id| id.to_string()).unwrap_or_default();
             let mut media = Vec::new();
-            for file in state.files.values_mut().filter(|file| request.numbers.contains(&file.number)) {
+            for file in state.files.values_mut().filter(|file| request.ids.contains(&file.id)) {
                 if !file.owner_id.is_empty() && file.owner_id != claimant {
                     return Err(denied("NOT_YOURS", "this belongs to somebody else"));
                 }

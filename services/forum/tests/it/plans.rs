@@ -23,8 +23,8 @@ async fn fill(db: &PgPool) {
          select 1 + n % 50000, 1, lpad(to_hex(n % 2000), 32, '0')::uuid, n % 2000, 'Hola', at, at
          from generate_series(1, 200000) n, lateral (select timestamptz '2026-03-01' - n * interval '1 minute' as at) at",
         "insert into reactions (user_id, user_number, post_id, type, created_at)
-         select lpad(to_hex(n % 2000), 32, '0')::uuid, n % 2000, 1 + n % 50000, 'LIKE', timestamptz '2026-03-01'
-         from generate_series(1, 100000) n on conflict do nothing",
+         select lpad(to_hex(n / 50000 * 300 + n % 300), 32, '0')::uuid, n, 1 + n % 50000, 'LIKE', timestamptz '2026-03-01'
+         from generate_series(1, 300000) n",
         "insert into interactions (user_id, author_id, comments, reactions)
          select lpad(to_hex(n / 100), 32, '0')::uuid, lpad(to_hex(n % 100), 32, '0')::uuid, n % 5, n % 3
          from generate_series(1, 50000) n on conflict do nothing",
@@ -39,6 +39,8 @@ async fn fill(db: &PgPool) {
          on conflict do nothing",
         "insert into reported (community_id, post_id, open, last_reported_at)
          select 1 + n % 2, n, 1 + n % 9, now() - n * interval '1 minute' from generate_series(1, 50000) n",
+        "insert into reports (reporter_id, reporter_number, post_id, reason, created_at)
+         select gen_random_uuid(), n, 1 + n % 50000, 'feo', now() from generate_series(1, 100000) n",
         "insert into moderation_log (community_id, moderator_id, moderator_number, action, post_id, created_at)
          select 1 + n % 3, gen_random_uuid(), n, 'LOCK', n, now() - n * interval '1 minute'
          from generate_series(1, 50000) n",

@@ -3,9 +3,9 @@
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proto::forum::v1::{
-    BanMemberRequest, DeletePostRequest, DismissReportsRequest, JoinCommunityRequest, LeaveCommunityRequest,
-    RemoveContentRequest, ReportContentRequest, RestoreContentRequest, Target, TargetKind, UnbanMemberRequest,
-    UpdatePostRequest,
+    BanMemberRequest, CreateCommentRequest, DeleteCommentRequest, DeletePostRequest, DeleteReactionRequest,
+    DismissReportsRequest, JoinCommunityRequest, LeaveCommunityRequest, ReactRequest, RemoveContentRequest,
+    ReportContentRequest, RestoreContentRequest, Target, TargetKind, UnbanMemberRequest, UpdatePostRequest,
 };
 use sqlx::PgPool;
 use tonic::{Code, Status};
@@ -17,12 +17,25 @@ async fn let_statements_die(db: &PgPool) {
     let mut statements = vec![
         "create function die_now_and_then() returns trigger language plpgsql as $$
          begin
-             if random() < 0.04 then perform pg_terminate_backend(pg_backend_pid()); end if;
+             if random() < 0.02 then perform pg_terminate_backend(pg_backend_pid()); end if;
              return null;
          end $$"
             .to_owned(),
     ];
-    for table in ["communities", "memberships", "bans", "posts", "reports", "reported", "moderation_log", "outbox"] {
+    for table in [
+        "communities",
+        "memberships",
+        "bans",
+        "posts",
+        "comments",
+        "reactions",
+        "interactions",
+        "notifications",
+        "reports",
+        "reported",
+        "moderation_log",
+        "outbox",
+    ] {
         for moment in ["before", "after"] {
             statements.push(format!(
                 "create trigger die_{moment} {moment} insert or update or delete on {table}
@@ -51,8 +64,26 @@ async fn wrong(db: &PgPool) -> Vec<String> {
          select 'comments of ' || id from posts p where comments_count <>
              (select count(*) from comments c where c.post_id = p.id and deleted_at is null and removed_at is null)
          union all
-         select 'reactions to ' || id from posts p where hearts + likes + dislikes <>
-             (select count(*) from reactions r where r.post_id = p.id)
+         select 'reactions to post ' || id from posts p
+             where row(hearts, likes, dislikes) is distinct from (select row(
+                 count(*) filter (where type = 'HEART'), count(*) filter (where type = 'LIKE'),
+                 count(*) filter (where type = 'DISLIKE')
+             ) from reactions r where r.post_id = p.id)
+         union all
+         select 'reactions to comment ' || id from comments c
+             where row(hearts, likes, dislikes) is distinct from (select row(
+                 count(*) filter (where type = 'HEART'), count(*) filter (where type = 'LIKE'),
+                 count(*) filter (where type = 'DISLIKE')
+             ) from reactions r where r.comment_id = c.id)
+         union all
+         select 'interest of ' || user_id || ' in ' || author_id from (
+             select user_id, author_id, comments, reactions from interactions
+             union all
+             select c.author_id, p.author_id, -count(*), 0 from comments c join posts p on p.id = c.post_id
+                 where c.deleted_at is null group by 1, 2
+             union all
+             select r.user_id, p.author_id, 0, -count(*) from reactions r join posts p on p.id = r.post_id group by 1, 2
+         ) told group by user_id, author_id having sum(comments) <> 0 or sum(reactions) <> 0
          union all
          select 'replies to ' || id from comments c where replies_count <>
              (select count(*) from comments r where r.parent_id = c.id and deleted_at is null and removed_at is null)
@@ -82,17 +113,55 @@ enum Deed {
     Post { who: i64, community: Option<usize> },
     Move { post: usize, community: Option<usize> },
     Delete { post: usize },
+    Comment { who: i64, post: usize, below: Option<usize> },
+    DeleteComment { comment: usize },
+    React { who: i64, to: Thing, kind: i32 },
+    TakeBack { reaction: usize },
     Report { who: i64, post: usize },
     Dismiss { post: usize },
-    Remove { post: usize },
-    Restore { post: usize },
+    Remove { what: Thing },
+    Restore { what: Thing },
     Ban { who: i64, community: usize },
     Unban { who: i64, community: usize },
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Thing {
+    Post(usize),
+    Comment(usize),
+}
+
+/// What was made so far.
+#[derive(Default)]
+struct Made {
+    posts: Vec<i64>,
+    /// With their posts.
+    comments: Vec<(i64, i64)>,
+    /// With whose they are.
+    reactions: Vec<(i64, i64)>,
+}
+
+impl Made {
+    fn post(&self, which: usize) -> i64 {
+        self.posts.get(which % self.posts.len().max(1)).copied().unwrap_or_default()
+    }
+
+    fn comment(&self, which: usize) -> (i64, i64) {
+        self.comments.get(which % self.comments.len().max(1)).copied().unwrap_or_default()
+    }
+
+    fn target(&self, thing: Thing) -> Option<Target> {
+        Some(match thing {
+            Thing::Post(which) => Target { kind: TargetKind::Post.into(), id: self.post(which) },
+            Thing::Comment(which) => Target { kind: TargetKind::Comment.into(), id: self.comment(which).0 },
+        })
+    }
 }
 
 fn deed() -> impl Strategy<Value = Deed> {
     let (who, community, post) = (1i64..8, 0usize..3, 0usize..30);
     let (w, c) = (who.clone(), community.clone());
+    let thing = || prop_oneof![(0usize..30).prop_map(Thing::Post), (0usize..30).prop_map(Thing::Comment)];
     prop_oneof![
         3 => (who.clone(), c.clone()).prop_map(|(who, community)| Deed::Join { who, community }),
         2 => (who.clone(), c.clone()).prop_map(|(who, community)| Deed::Leave { who, community }),
@@ -101,19 +170,20 @@ fn deed() -> impl Strategy<Value = Deed> {
         1 => post.clone().prop_map(|post| Deed::Delete { post }),
         3 => (who.clone(), post.clone()).prop_map(|(who, post)| Deed::Report { who, post }),
         1 => post.clone().prop_map(|post| Deed::Dismiss { post }),
-        3 => post.clone().prop_map(|post| Deed::Remove { post }),
-        3 => post.prop_map(|post| Deed::Restore { post }),
+        3 => thing().prop_map(|what| Deed::Remove { what }),
+        3 => thing().prop_map(|what| Deed::Restore { what }),
+        8 => (who.clone(), post.clone(), prop::option::of(post.clone()))
+            .prop_map(|(who, post, below)| Deed::Comment { who, post, below }),
+        3 => post.clone().prop_map(|comment| Deed::DeleteComment { comment }),
+        8 => (who.clone(), thing(), 1i32..4).prop_map(|(who, to, kind)| Deed::React { who, to, kind }),
+        3 => post.prop_map(|reaction| Deed::TakeBack { reaction }),
         1 => (w.clone(), c.clone()).prop_map(|(who, community)| Deed::Ban { who, community }),
         1 => (w, c).prop_map(|(who, community)| Deed::Unban { who, community }),
     ]
 }
 
 /// Does it; refusals and crashes are as good as anything.
-async fn attempt(world: &World, admin: &Somebody, communities: &[i64], posts: &mut Vec<i64>, deed: Deed) {
-    let target = |posts: &[i64], post: usize| {
-        let id = posts.get(post % posts.len().max(1)).copied().unwrap_or_default();
-        Some(Target { kind: TargetKind::Post.into(), id })
-    };
+async fn attempt(world: &World, admin: &Somebody, communities: &[i64], made: &mut Made, deed: Deed) {
     let outcome: Result<(), Status> = match deed {
         Deed::Join { who, community } => {
             let request = JoinCommunityRequest { id: communities[community] };
@@ -125,11 +195,11 @@ async fn attempt(world: &World, admin: &Somebody, communities: &[i64], posts: &m
         }
         Deed::Post { who, community } => {
             let post = world.person(who).try_post("Post", community.map(|community| communities[community])).await;
-            post.map(|post| posts.push(post.id))
+            post.map(|post| made.posts.push(post.id))
         }
         Deed::Move { post, community } => {
             let request = UpdatePostRequest {
-                id: target(posts, post).unwrap().id,
+                id: made.post(post),
                 community_id: community.map(|community| communities[community]),
                 clear_community: community.is_none(),
                 ..Default::default()
@@ -137,23 +207,46 @@ async fn attempt(world: &World, admin: &Somebody, communities: &[i64], posts: &m
             admin.posts().update_post(request).await.map(drop)
         }
         Deed::Delete { post } => {
-            let request = DeletePostRequest { id: target(posts, post).unwrap().id };
+            let request = DeletePostRequest { id: made.post(post) };
             admin.posts().delete_post(request).await.map(drop)
         }
+        Deed::Comment { who, post, below } => {
+            let (parent_id, post_id) = match below {
+                Some(which) => made.comment(which),
+                None => (0, made.post(post)),
+            };
+            let parent_id = below.map(|_| parent_id);
+            let request = CreateCommentRequest { post_id, parent_id, content: "Hola".into(), ..Default::default() };
+            let comment = world.person(who).comments().create_comment(request).await;
+            comment.map(|comment| made.comments.push((comment.get_ref().id, post_id)))
+        }
+        Deed::DeleteComment { comment } => {
+            let request = DeleteCommentRequest { id: made.comment(comment).0 };
+            admin.comments().delete_comment(request).await.map(drop)
+        }
+        Deed::React { who, to, kind } => {
+            let request = ReactRequest { target: made.target(to), r#type: kind };
+            let reaction = world.person(who).reactions().react(request).await;
+            reaction.map(|react| made.reactions.extend(react.into_inner().reaction.map(|reaction| (reaction.id, who))))
+        }
+        Deed::TakeBack { reaction } => {
+            let (id, who) = made.reactions.get(reaction).copied().unwrap_or((0, 1));
+            world.person(who).reactions().delete_reaction(DeleteReactionRequest { id }).await.map(drop)
+        }
         Deed::Report { who, post } => {
-            let request = ReportContentRequest { target: target(posts, post), reason: "feo".into() };
+            let request = ReportContentRequest { target: made.target(Thing::Post(post)), reason: "feo".into() };
             world.person(who).moderation().report_content(request).await.map(drop)
         }
         Deed::Dismiss { post } => {
-            let request = DismissReportsRequest { target: target(posts, post), reason: String::new() };
+            let request = DismissReportsRequest { target: made.target(Thing::Post(post)), reason: String::new() };
             admin.moderation().dismiss_reports(request).await.map(drop)
         }
-        Deed::Remove { post } => {
-            let request = RemoveContentRequest { target: target(posts, post), reason: String::new() };
+        Deed::Remove { what } => {
+            let request = RemoveContentRequest { target: made.target(what), reason: String::new() };
             admin.moderation().remove_content(request).await.map(drop)
         }
-        Deed::Restore { post } => {
-            let request = RestoreContentRequest { target: target(posts, post), reason: String::new() };
+        Deed::Restore { what } => {
+            let request = RestoreContentRequest { target: made.target(what), reason: String::new() };
             admin.moderation().restore_content(request).await.map(drop)
         }
         Deed::Ban { who, community } => {
@@ -174,26 +267,28 @@ async fn attempt(world: &World, admin: &Somebody, communities: &[i64], posts: &m
 
 #[tokio::test(flavor = "multi_thread")]
 async fn counters_equal_a_recount_whatever_dies_in_between() {
-    let world = World::with(&["--writes-per-minute", "100000"]).await;
+    let world = World::with(&["--writes-per-minute", "100000", "--reactions-per-minute", "100000"]).await;
     let (ana, admin) = (world.person(1), world.admin());
     let mut communities = Vec::new();
     for slug in ["uno", "dos", "tres"] {
         communities.push(ana.found(slug).await.id);
     }
     let mut runner = proptest::test_runner::TestRunner::deterministic();
-    let deeds = prop::collection::vec(deed(), 400..=400).new_tree(&mut runner).unwrap().current();
+    let deeds = prop::collection::vec(deed(), 900..=900).new_tree(&mut runner).unwrap().current();
     let_statements_die(world.db()).await;
     // Three at once, each with posts of its own and in the same communities.
     let thirds: Vec<_> = deeds.chunks(deeds.len() / 3 + 1).map(<[Deed]>::to_vec).collect();
-    let mut posts = [Vec::new(), Vec::new(), Vec::new()];
-    let [a, b, c] = &mut posts;
-    let run = async |deeds: &[Deed], posts: &mut Vec<i64>| {
+    let mut made = [Made::default(), Made::default(), Made::default()];
+    let [a, b, c] = &mut made;
+    let run = async |deeds: &[Deed], made: &mut Made| {
         for deed in deeds {
-            attempt(&world, &admin, &communities, posts, deed.clone()).await;
+            attempt(&world, &admin, &communities, made, deed.clone()).await;
         }
     };
     tokio::join!(run(&thirds[0], a), run(&thirds[1], b), run(&thirds[2], c));
-    let written = posts.concat().len();
+    let count = |of: fn(&Made) -> usize| made.iter().map(of).sum::<usize>();
+    let written =
+        [count(|made| made.posts.len()), count(|made| made.comments.len()), count(|made| made.reactions.len())];
     // Connections that died are noticed by their next use.
     testkit::eventually("the database answers again", async || {
         sqlx::query("select 1").execute(world.db()).await.is_ok()
@@ -203,6 +298,6 @@ async fn counters_equal_a_recount_whatever_dies_in_between() {
         let _ = sqlx::query("select 1").execute(world.db()).await;
     }
     let_statements_live(world.db()).await;
-    assert!(written > 20, "{written} posts");
+    assert!(written.iter().all(|made| *made > 20), "posts, comments, reactions: {written:?}");
     assert_eq!(wrong(world.db()).await, [""; 0]);
 }
