@@ -94,12 +94,12 @@ impl CommunityService for Forum {
         let before = lock_managed(&mut tx, change.id, caller).await?;
         update_texts(&mut tx, &change).await?;
         if let Some(cover) = cover {
-            update_cover(&mut tx, change.id, &cover).await?;
-            exchange_picture(&mut tx, before.cover_media_id, cover.media_id, now).await?;
+            let upload = update_cover(&mut tx, change.id, &cover).await?;
+            exchange_picture(&mut tx, before.cover_media_id, upload, now).await?;
         }
         if let Some(avatar) = avatar {
-            update_avatar(&mut tx, change.id, &avatar).await?;
-            exchange_picture(&mut tx, before.avatar_media_id, avatar.media_id, now).await?;
+            let upload = update_avatar(&mut tx, change.id, &avatar).await?;
+            exchange_picture(&mut tx, before.avatar_media_id, upload, now).await?;
         }
         let row = fetch_community(&mut *tx, change.id, Some(caller.id)).await?.ok_or_else(no_such_community)?;
         commit(tx).await?;

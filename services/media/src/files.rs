@@ -136,7 +136,7 @@ impl MediaService for Media {
     ) -> Result<Response<DeleteMediaResponse>, Status> {
         // A service that held the last reference deletes on behalf of nobody.
         let owner = match peer(&request) {
-            Some(Peer(name)) if matches!(&*name, "users" | "auth") => None,
+            Some(Peer(name)) if matches!(&*name, "users" | "auth" | "forum") => None,
             _ => Some(caller(&request)?),
         };
         self.delete(parse_id("id", &request.get_ref().id)?, owner).await?;

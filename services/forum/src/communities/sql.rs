@@ -152,28 +152,32 @@ fn taken<T>(outcome: sqlx::Result<T>) -> kit::Result<T> {
         .on_constraint("communities_slug_key", || already_exists("SLUG_TAKEN", "there is a community with this slug"))
 }
 
-pub(super) async fn update_cover(conn: &mut PgConnection, id: i64, picture: &Picture) -> kit::Result<()> {
-    sqlx::query!(
-        "update communities set cover_image = $2, cover_media_id = $3 where id = $1",
+/// The upload that is shown from now on. Who sends back the URL that was shown keeps it.
+pub(super) async fn update_cover(conn: &mut PgConnection, id: i64, picture: &Picture) -> kit::Result<Option<Uuid>> {
+    let upload = sqlx::query_scalar!(
+        "update communities
+         set cover_image = $2,
+             cover_media_id = case when $3::uuid is null and cover_image = $2 then cover_media_id else $3 end
+         where id = $1 returning cover_media_id",
         id,
         picture.url.as_deref(),
-        picture.media_id
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
+        picture.media_id as Option<Uuid>
+    );
+    Ok(upload.fetch_one(conn).await?)
 }
 
-pub(super) async fn update_avatar(conn: &mut PgConnection, id: i64, picture: &Picture) -> kit::Result<()> {
-    sqlx::query!(
-        "update communities set avatar = $2, avatar_media_id = $3 where id = $1",
+/// As [`update_cover`].
+pub(super) async fn update_avatar(conn: &mut PgConnection, id: i64, picture: &Picture) -> kit::Result<Option<Uuid>> {
+    let upload = sqlx::query_scalar!(
+        "update communities
+         set avatar = $2,
+             avatar_media_id = case when $3::uuid is null and avatar = $2 then avatar_media_id else $3 end
+         where id = $1 returning avatar_media_id",
         id,
         picture.url.as_deref(),
-        picture.media_id
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
+        picture.media_id as Option<Uuid>
+    );
+    Ok(upload.fetch_one(conn).await?)
 }
 
 pub(super) async fn delete_community(conn: &mut PgConnection, id: i64) -> kit::Result<()> {
