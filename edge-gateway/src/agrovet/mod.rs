@@ -7,6 +7,7 @@ pub mod batch;
 pub mod categories;
 pub mod error;
 pub mod follows;
+pub mod foro;
 pub mod health;
 pub mod media;
 pub mod orders;

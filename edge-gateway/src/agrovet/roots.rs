@@ -12,13 +12,23 @@ type Links = BTreeMap<&'static str, String>;
 /// The frontend's availability probe asks here without a token; any area of the API may add its line.
 pub async fn api(base: Base) -> Json<Links> {
     let marketplace = ["adds", "categories", "follows", "orders"];
-    let areas = ["auth", "media"].into_iter().chain(marketplace);
+    let areas = ["auth", "foro", "media"].into_iter().chain(marketplace);
     Json(areas.map(|area| (area, base.absolute(&format!("/api/{area}/")))).collect())
 }
 
 /// DRF lists a router's contents only to those who are signed in.
 pub async fn auth(base: Base, _: Caller) -> Json<Links> {
     let paths = [("register", "/api/auth/register/"), ("login", "/api/auth/login/"), ("users", "/api/auth/users/")];
+    Json(links(&base, &paths))
+}
+
+pub async fn foro(base: Base, _: Caller) -> Json<Links> {
+    let paths = [
+        ("posts", "/api/foro/posts/"),
+        ("comments", "/api/foro/comments/"),
+        ("notifications", "/api/foro/notifications/"),
+        ("communities", "/api/foro/communities/"),
+    ];
     Json(links(&base, &paths))
 }
 

@@ -367,7 +367,7 @@ pub async fn store_picture(edge: &Edge, field: &'static str, file: File) -> Resu
 
 /// Deletes a picture that was stored for a change which was then refused. After any other failure nobody knows whether
 /// the change was made, and the file stays.
-async fn take_back(edge: &Edge, media_id: Option<String>, refusal: &Status) {
+pub async fn take_back(edge: &Edge, media_id: Option<String>, refusal: &Status) {
     let refused = matches!(
         refusal.code(),
         Code::InvalidArgument | Code::NotFound | Code::PermissionDenied | Code::FailedPrecondition

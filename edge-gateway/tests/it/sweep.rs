@@ -38,6 +38,8 @@ const QUERIES: &[&str] = &[
     "cursor=AAAA&page_token=AAAA&token=AAAA",
     "lat=x&lon=%00&radius_km=1e999&category=%00&condition=%FF&status=x&as=x&ordering=,,-,--price&direction=x",
     "lat=1e308&lon=-1e308&radius_km=-0&min_price=1e99&max_price=NaN&created_after=9999999-01-01&publisher=1e3",
+    "order=king&window=eon&slug=%00&id=%00&post=x&parent=1.5&content_type=x&object_id=x&unread=quizas",
+    "order=top&window=day&slug=general&post=1&parent=1&content_type=post&object_id=1&unread=true",
 ];
 
 /// A body and the type it claims to be.
@@ -87,6 +89,19 @@ fn hostile() -> Vec<Hostile> {
         "status",
         "note",
         "following_id",
+        "content",
+        "community",
+        "community_id",
+        "media_id",
+        "post",
+        "parent_id",
+        "type",
+        "ids",
+        "slug",
+        "cover_image",
+        "user_id",
+        "locked",
+        "file",
     ];
     let with = |value: Value| {
         let object: serde_json::Map<_, _> = names.iter().map(|name| ((*name).to_owned(), value.clone())).collect();
@@ -245,6 +260,19 @@ async fn no_input_upsets_agrovet() {
                 let seller = world.agrovet("Eva", &format!("5918{n:07}"), "businessman").await;
                 let path = format!("/api/adds/{}/purchase/", world.offers(&seller, json!({})).await);
                 world.call(Method::POST, &path, &ana.token, json!({})).await.body["id"].clone()
+            }
+            path if path.contains("/posts/{id}") => world.post_of(&ana, "Toro").await,
+            path if path.contains("/comments/{id}") => {
+                world.comment_of(&ana, &world.post_of(&ana, "Toro").await, None).await
+            }
+            path if path.contains("/reactions/{id}") => {
+                let post = world.post_of(&ana, "Toro").await;
+                let form = json!({ "type": "like", "content_type": "post", "object_id": post });
+                world.call(Method::POST, "/api/foro/reactions/", &ana.token, form).await.body["id"].clone()
+            }
+            path if path.contains("/communities/{id}") => {
+                let form = json!({ "name": format!("toros-{n}"), "slug": format!("toros-{n}") });
+                world.call(Method::POST, "/api/foro/communities/", &ana.token, form).await.body["id"].clone()
             }
             path if path.starts_with("/api/categories") => return (world.staff().await.0, "39".to_owned()),
             _ => ana.id,

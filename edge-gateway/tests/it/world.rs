@@ -122,7 +122,11 @@ impl World {
         spawn("media", media::run(config, stop.clone()));
 
         let database = Database::fresh("forum", &forum::MIGRATOR).await;
-        let mut config = forum::Config::parse_from(args("forum", vec!["--database-url".into(), database.url]));
+        let mut more = vec!["--database-url".into(), database.url];
+        if !flags.contains(&"--rate-limits") {
+            more.extend(["--writes-per-minute", "--reactions-per-minute"].map(|flag| format!("{flag}=100000")));
+        }
+        let mut config = forum::Config::parse_from(args("forum", more));
         config.service.listener = Some(forum);
         spawn("forum", forum::run(config, stop.clone()));
         let database = Database::fresh("marketplace", &marketplace::MIGRATOR).await;
