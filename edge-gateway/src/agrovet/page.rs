@@ -14,8 +14,8 @@ use crate::agrovet::{Agrovet, Error, Result};
 use crate::form::{Fields, Form};
 use crate::routes::{Describe, Operation};
 
-/// Rows further down are not shown: what a page by number leaves out is read all the same, and 10,000 index entries are
-/// a few milliseconds, see ARCHITECTURE. The services count no further either. Who wants all pages by token.
+/// Rows further down are not shown: what a page by number leaves out is read all the same, and 10,000 rows are 1 to 14
+/// ms, see ARCHITECTURE. The services count no further either.
 const DEEPEST: i64 = 10_000;
 
 /// Which page of a list is asked for.
