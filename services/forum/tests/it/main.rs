@@ -2,17 +2,21 @@
 
 #![allow(clippy::unwrap_used, reason = "what a test does not expect makes it fail")]
 
+mod comments;
 mod communities;
 mod events;
 mod formulas;
 mod lists;
 mod media;
 mod moderation;
+mod notifications;
 mod paging;
 mod plans;
 mod posts;
+mod reactions;
 mod recount;
 mod relevance;
+mod thread_plans;
 
 use std::time::Duration;
 

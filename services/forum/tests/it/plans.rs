@@ -71,7 +71,7 @@ async fn plan(db: &PgPool, parts: &[&str], arguments: &str) -> Value {
 }
 
 /// Every node of a plan.
-fn nodes(plan: &Value) -> Vec<&Value> {
+pub(crate) fn nodes(plan: &Value) -> Vec<&Value> {
     let mut all = vec![plan];
     for inner in plan["Plans"].as_array().into_iter().flatten() {
         all.extend(nodes(inner));
