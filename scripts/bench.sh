@@ -1,10 +1,15 @@
 #!/usr/bin/env bash
-# Measures what the mesh costs and writes bench/RESULTS.md; --quick only shows that it all runs. Takes some five minutes
-# after the build and wants the machine for itself.
+# Measures what the mesh costs and writes bench/RESULTS.md, then fills a large community and measures its lists into
+# bench/LISTS.md. Takes half an hour after the build and wants the machine for itself. Parts of it:
+#
+#   scripts/bench.sh run --quick      shows that the first part runs
+#   scripts/bench.sh lists --scale 0.1
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 cd "$root"
 
 have cargo || die "cargo is missing: run \`make setup\`"
 # The whole workspace at once, as everywhere: another choice of packages would compile most crates a second time.
 timed "the release build" cargo build --release --workspace --bins
-exec scripts/with-services.sh target/release/bench run "$@"
+if [ $# -gt 0 ]; then exec scripts/with-services.sh target/release/bench "$@"; fi
+scripts/with-services.sh target/release/bench run
+scripts/with-services.sh target/release/bench lists

@@ -2,6 +2,7 @@
 //! `bench/RESULTS.md`; the other commands are the processes it starts.
 
 mod echo;
+mod lists;
 mod load;
 mod machine;
 mod platform;
@@ -20,6 +21,8 @@ use clap::Parser;
 enum Command {
     /// Start everything, measure, write the results. Call it through scripts/bench.sh.
     Run(run::Options),
+    /// Start everything, fill it with a large community and measure its lists. Call it through scripts/bench.sh.
+    Lists(lists::Options),
     /// Load: GET requests over HTTP/1.1.
     Http(load::Http),
     /// Load: a tiny unary RPC.
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
         runtime.block_on(async {
             match command {
                 Command::Run(options) => run::run(options).await,
+                Command::Lists(options) => lists::run(options).await,
                 Command::Http(options) => options.run().await,
                 Command::Grpc(options) => options.run().await,
                 Command::Single(options) => single::run(options).await,

@@ -71,7 +71,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn say(text: &str) {
+pub(crate) fn say(text: &str) {
     eprintln!("» {text}");
 }
 
@@ -87,7 +87,7 @@ async fn measure(options: &Options, ground: &Ground) -> anyhow::Result<Report> {
 
     say("starting the platform, once as separate processes and once as one");
     let (separate, many) = Separate::start(ground).await?;
-    let one = platform::start_plaza(ground)?;
+    let (one, _) = platform::start_plaza(ground)?;
 
     say(&format!("waiting {} s for the memory of idle processes", idle.as_secs()));
     process::pause(idle)?;
@@ -111,7 +111,7 @@ async fn measure(options: &Options, ground: &Ground) -> anyhow::Result<Report> {
 }
 
 /// PostgreSQL's version and its first process.
-async fn postgres(url: &str) -> anyhow::Result<(String, u32)> {
+pub(crate) async fn postgres(url: &str) -> anyhow::Result<(String, u32)> {
     let mut connection = PgConnection::connect(url).await.context("connecting to PostgreSQL")?;
     let version: String = sqlx::query_scalar("show server_version").fetch_one(&mut connection).await?;
     let folder: String = sqlx::query_scalar("show data_directory").fetch_one(&mut connection).await?;

@@ -125,7 +125,10 @@ async fn print(request: Request) -> Result<(Request, String), Problem> {
 /// Stores an answer; one that says "try again" is not stored but frees the key.
 async fn keep(redis: &mut ConnectionManager, place: &str, print: String, response: Response) -> Response {
     let again = response.status().is_server_error()
-        || matches!(response.status(), StatusCode::TOO_MANY_REQUESTS | StatusCode::UNAUTHORIZED);
+        || matches!(
+            response.status(),
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::UNAUTHORIZED | StatusCode::REQUEST_TIMEOUT
+        );
     let (parts, body) = response.into_parts();
     let body = match Limited::new(body, MAX_ANSWER).collect().await {
         Ok(body) => body.to_bytes(),

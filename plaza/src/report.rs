@@ -5,6 +5,8 @@ use std::fmt::{Display, Write as _};
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
+use indicatif::{ProgressBar, ProgressStyle};
+
 use crate::installation::Addresses;
 use crate::{demo, postgres};
 
@@ -32,6 +34,46 @@ impl Step {
 
     pub(crate) fn done(self) {
         line(&format!("  ✓ {:<14} {:<44} {:>6}", self.name, self.found, seconds(self.begun.elapsed())));
+    }
+}
+
+/// A bar for what takes minutes; where nobody looks at a terminal, a line for every tenth of it.
+pub(crate) struct Progress {
+    step: Step,
+    bar: ProgressBar,
+    tenth: u64,
+}
+
+impl Progress {
+    pub(crate) fn begin(name: &'static str, length: usize) -> Self {
+        let bar = ProgressBar::new(length as u64);
+        let style = ProgressStyle::with_template("  … {prefix:<14} {bar:36} {human_pos:>11} of {human_len:<11} {eta} {msg}");
+        bar.set_style(style.expect("the template is right"));
+        bar.set_prefix(name);
+        Self { step: Step::begin(name), bar, tenth: (length as u64 / 10).max(1) }
+    }
+
+    /// One more is done.
+    pub(crate) fn step(&self) {
+        self.bar.inc(1);
+        let done = self.bar.position();
+        if self.bar.is_hidden() && self.tenth >= 100_000 && done.is_multiple_of(self.tenth) {
+            self.step.say(&format!("{done}"));
+        }
+    }
+
+    /// All rows are there; what is left has no length.
+    pub(crate) fn indexes(&self) {
+        match self.bar.is_hidden() {
+            true if self.tenth >= 100_000 => self.step.say("building indexes"),
+            _ => self.bar.set_message("building indexes"),
+        }
+    }
+
+    pub(crate) fn done(mut self) {
+        self.bar.finish_and_clear();
+        self.step.found(self.bar.position().to_string());
+        self.step.done();
     }
 }
 

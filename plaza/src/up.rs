@@ -357,8 +357,8 @@ async fn become_ready(options: &Options, installation: &mut Installation, addres
 
     if !options.no_demo && !installation.state.demo {
         let mut step = Step::begin("demo people");
-        step.say("making people of both communities, with pictures");
-        match demo::seed(&peers).await {
+        step.say("making people of both communities, with pictures, ads and a forum; once, this takes some seconds");
+        match demo::seed(&peers, addresses).await {
             Ok(made) => {
                 installation.state.demo = true;
                 installation.save()?;

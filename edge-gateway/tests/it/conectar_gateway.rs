@@ -1,7 +1,10 @@
 //! Conectar: what stands around every endpoint. Prefixes, aliases, methods, CORS, headers, limits, health, documents.
 
+use std::convert::Infallible;
+
 use edge_gateway::conectar::Conectar;
 use edge_gateway::dialect::Dialect;
+use futures_util::{StreamExt, stream};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -240,6 +243,25 @@ async fn a_write_with_a_key_happens_once() {
     story.tell("a key too long", &put(&"k".repeat(256), "Eva").await);
     assert_eq!(world.ask(world.get(ME).bearer_auth(&ana.token)).await.body["nombre"], "Anita");
     insta::assert_snapshot!(story);
+}
+
+#[tokio::test]
+async fn an_upload_that_stalled_may_be_sent_again_with_its_key() {
+    let world = World::with(&["--body-pause-seconds", "1"]).await;
+    let ana = world.conectar("Ana", "ana@example.com", "CLIENTE").await;
+    let part = b"--x\r\ncontent-disposition: form-data; name=\"avatar\"; filename=\"a.txt\"\r\n\r\n".as_slice();
+    let whole = [part, b"no picture", b"\r\n--x--\r\n"].concat();
+    let send = |body: reqwest::Body| {
+        let request = world.post("/api/v1/users/me/avatar").bearer_auth(&ana.token).header("idempotency-key", "k");
+        let request = request.header("content-type", "multipart/form-data; boundary=x");
+        world.ask(request.header("content-length", whole.len()).body(body))
+    };
+    let beginning = stream::iter([Ok::<_, Infallible>(part.to_vec())]);
+    let stalled = send(reqwest::Body::wrap_stream(beginning.chain(stream::pending()))).await;
+    assert_eq!(stalled.status, 408, "{stalled}");
+    // Refused for what it is, and not for what came before.
+    let again = send(whole.clone().into()).await;
+    assert!(again.status != 408 && again.header("idempotency-replayed").is_empty(), "{again}");
 }
 
 #[tokio::test]

@@ -1,9 +1,16 @@
 //! Demo people, so that whoever starts Plaza for the first time finds somebody there. Made through the same RPCs as
-//! everybody, under the tool's own name, and only as far as they are missing.
+//! everybody, under the tool's own name, and only as far as they are missing. What they sell and write is in
+//! `community`; with `--scale` there are millions of it, see `load`.
 
+mod community;
+mod dice;
+mod load;
 mod people;
 mod picture;
+mod village;
+mod words;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -11,6 +18,7 @@ use std::time::Duration;
 use anyhow::{anyhow, bail};
 use kit::context::{self, Context as CallContext};
 use kit::error::Details;
+use proto::access::v1::Role;
 use proto::auth::v1::account_service_client::AccountServiceClient;
 use proto::auth::v1::log_in_request::Login;
 use proto::auth::v1::session_service_client::SessionServiceClient;
@@ -25,26 +33,55 @@ use proto::users::v1::{GetUserRequest, SetAvatarRequest, UpdateUserRequest};
 use tokio::task::JoinSet;
 use tonic::{Code, Status};
 
+use crate::demo::load::Databases;
 use crate::demo::people::{ADMINISTRATOR, PASSWORD, PEOPLE, Person};
-use crate::installation::{Place, expect_running};
+use crate::demo::village::{Size, Village};
+use crate::installation::{Addresses, Place, expect_running};
 use crate::report::{Step, line, print};
 use crate::services::Peers;
+
+/// Agrovet's roles.
+const AGROVET: &[Role] = &[Role::Specialist, Role::Businessman, Role::Consumer];
+/// Those that every forum has.
+const COMMUNITIES: usize = 4;
 
 #[derive(clap::Args, Clone, Debug)]
 pub(crate) struct Options {
     #[command(flatten)]
     place: Place,
+
+    /// Make a large community instead, for load tests: 1 is a million posts, ten million comments, twenty million
+    /// reactions, 200,000 ads and 100,000 people, all with the demo people's password.
+    #[arg(long, value_name = "SCALE", num_args = 0..=1, default_missing_value = "1", value_parser = scale)]
+    scale: Option<f64>,
+}
+
+fn scale(text: &str) -> Result<f64, String> {
+    let scale = text.parse().ok().filter(|scale: &f64| *scale > 0.0 && *scale <= 10.0);
+    scale.ok_or_else(|| "a number above 0, at most 10".to_owned())
 }
 
 /// `plaza seed`.
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let addresses = expect_running(&options.place)?;
+    if let Some(scale) = options.scale {
+        return enlarge(&addresses, Size::scaled(scale)).await;
+    }
     let mut step = Step::begin("demo people");
-    let made = seed(&Peers::of(&addresses)?).await?;
+    let made = seed(&Peers::of(&addresses)?, &addresses).await?;
     step.found(made.to_string());
     step.done();
     print(format_args!("\n{}\nTry:\n\n{}", table(), requests(&addresses.edge)));
     Ok(())
+}
+
+/// Adds a large community to whatever there is.
+async fn enlarge(addresses: &Addresses, size: Size) -> anyhow::Result<()> {
+    let (databases, now) = (Databases::of(&addresses.database_url)?, chrono::Utc::now());
+    let village = Village::new(size, COMMUNITIES, now);
+    let villagers = load::people(&databases, &village, now).await?;
+    load::ads(&databases, &village, &villagers, &BTreeMap::new(), now).await?;
+    load::forum(&databases, &village, &villagers, now).await
 }
 
 /// What a seeding changed.
@@ -52,19 +89,22 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
 pub(crate) struct Made {
     people: usize,
     pictures: usize,
+    /// Whether neighbours, ads and posts were made.
+    community: bool,
 }
 
 impl fmt::Display for Made {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Made { people: 0, pictures: 0 } => write!(f, "all there already"),
-            Made { people, pictures } => write!(f, "{people} people, {pictures} pictures"),
+            Made { people: 0, pictures: 0, community: false } => write!(f, "all there already"),
+            Made { people, pictures, community: false } => write!(f, "{people} people, {pictures} pictures"),
+            Made { people, pictures, .. } => write!(f, "{people} people, {pictures} pictures, a community"),
         }
     }
 }
 
 /// Makes who is missing, and what is missing of those who are there.
-pub(crate) async fn seed(peers: &Peers) -> anyhow::Result<Made> {
+pub(crate) async fn seed(peers: &Peers, addresses: &Addresses) -> anyhow::Result<Made> {
     let seeder = Seeder {
         accounts: AccountServiceClient::new(peers.peer("auth")),
         sessions: SessionServiceClient::new(peers.peer("auth")),
@@ -88,6 +128,8 @@ pub(crate) async fn seed(peers: &Peers) -> anyhow::Result<Made> {
         }
         None => line("  … there is no demo administrator, so nobody with two communities is made either"),
     }
+    let farmers = there.iter().filter(|(person, _)| person.roles.iter().any(|role| AGROVET.contains(role)));
+    let farmers: Vec<_> = farmers.map(|(_, signed_in)| signed_in.clone()).collect();
     let (mut waiting, mut completions) = (there.into_iter(), JoinSet::new());
     loop {
         // A few at once; more would only wait for each other.
@@ -97,12 +139,18 @@ pub(crate) async fn seed(peers: &Peers) -> anyhow::Result<Made> {
         }
         match completions.join_next().await {
             Some(pictured) => made.pictures += usize::from(pictured??),
-            None => return Ok(made),
+            None => break,
         }
     }
+    if !farmers.is_empty() && !community::settled(peers).await? {
+        community::settle(&seeder, &Databases::of(&addresses.database_url)?, farmers).await?;
+        made.community = true;
+    }
+    Ok(made)
 }
 
 /// Somebody signed in.
+#[derive(Clone)]
 struct SignedIn {
     id: String,
     token: String,
@@ -227,7 +275,8 @@ impl Seeder {
             if present.avatar_path.is_some() {
                 return Ok(false);
             }
-            let picture = media.upload_media(tokio_stream::iter(upload(person))).await?.into_inner();
+            let parts = upload(&person.name(), Folder::Avatars, &picture::portrait(&person.name()));
+            let picture = media.upload_media(tokio_stream::iter(parts)).await?.into_inner();
             users.set_avatar(SetAvatarRequest { media_id: picture.id }).await?;
             Ok(true)
         });
@@ -261,16 +310,15 @@ fn place(person: &Person) -> Point {
     Point { latitude: person.place.0, longitude: person.place.1 }
 }
 
-fn upload(person: &Person) -> Vec<UploadMediaRequest> {
+fn upload(name: &str, folder: Folder, picture: &[u8]) -> Vec<UploadMediaRequest> {
     let header = UploadHeader {
-        description: Some(Description { name: Some(person.name()), ..Description::default() }),
-        folder: Folder::Avatars.into(),
+        description: Some(Description { name: Some(name.to_owned()), ..Description::default() }),
+        folder: folder.into(),
         file_name: "demo.png".into(),
         accept: Accept::Image.into(),
         file_required: true,
         max_size: 0,
     };
-    let picture = picture::portrait(&person.name());
     let chunks = picture.chunks(64 << 10).map(|chunk| Part::Chunk(chunk.to_vec().into()));
     let parts = [Part::Header(header)].into_iter().chain(chunks);
     parts.map(|part| UploadMediaRequest { part: Some(part) }).collect()

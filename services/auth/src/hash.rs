@@ -22,6 +22,11 @@ const WAITING_PER_CORE: usize = 128;
 const NOBODY: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$cGxhemEtbm9ib2R5LXNsdA$bm8gcGFzc3dvcmQgb2YgYW55Ym9keSBoYXMgaXQgMzI";
 
+/// A new hash, after some 30 ms of work.
+pub(crate) fn make(password: &str) -> Result<String> {
+    Argon2::default().hash_password(password.as_bytes()).map(|hash| hash.to_string()).map_err(internal)
+}
+
 /// What verifying said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
@@ -52,9 +57,7 @@ impl Hasher {
     /// A new hash. `BUSY` when too many wait.
     pub(crate) async fn hash(&self, password: &str) -> Result<String> {
         let password = password.to_owned();
-        self.run(move || Argon2::default().hash_password(password.as_bytes()).map(|hash| hash.to_string()))
-            .await?
-            .map_err(internal)
+        self.run(move || make(&password)).await?
     }
 
     /// Whether the password is the hash's. Without a hash: no, after the same work. `BUSY` when too many wait.
