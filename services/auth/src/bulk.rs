@@ -36,7 +36,8 @@ pub async fn last_number(load: &mut Load) -> Result<i64> {
 }
 
 pub async fn accounts(load: &mut Load) -> Result<Copy<'_>> {
-    const COLUMNS: &[&str] = &["id", "number", "phone", "password_hash", "password_set_at", "roles", "held_role", "created_at"];
+    const COLUMNS: &[&str] =
+        &["id", "number", "phone", "password_hash", "password_set_at", "roles", "held_role", "created_at"];
     load.copy("accounts", COLUMNS).await
 }
 
@@ -60,7 +61,8 @@ impl Account<'_> {
 
 /// Sets the next free number.
 pub async fn settle(load: &mut Load) -> Result<()> {
-    let next = "select setval(pg_get_serial_sequence('accounts', 'number'), greatest((select max(number) from accounts), 1))";
+    let next =
+        "select setval(pg_get_serial_sequence('accounts', 'number'), greatest((select max(number) from accounts), 1))";
     sqlx::query(next).execute(load.connection()).await?;
     Ok(())
 }

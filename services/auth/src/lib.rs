@@ -3,6 +3,7 @@
 
 mod accounts;
 mod audit;
+pub mod bulk;
 mod deliveries;
 mod email;
 mod firebase;

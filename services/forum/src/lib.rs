@@ -1,6 +1,7 @@
 //! The service `forum`: communities, posts, comments, reactions, moderation. Start reading at `posts`, which goes from
 //! RPC to SQL.
 
+pub mod bulk;
 mod comments;
 mod communities;
 mod events;

@@ -2,6 +2,7 @@
 //! from RPC to SQL; `machine` says what may become of an ad and of an order.
 
 mod ads;
+pub mod bulk;
 mod categories;
 mod events;
 mod follows;

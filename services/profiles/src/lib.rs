@@ -1,6 +1,7 @@
 //! The service `profiles`: what people are in Agrovet, a specialist, a business or a consumer, and what others think of
 //! specialists. Start reading at `profiles`, which goes from RPC to SQL.
 
+pub mod bulk;
 mod documents;
 mod events;
 mod files;

@@ -2,6 +2,7 @@
 //! `people`, which goes from RPC to SQL.
 
 mod avatars;
+pub mod bulk;
 mod devices;
 mod events;
 mod people;
