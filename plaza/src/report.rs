@@ -47,7 +47,8 @@ pub(crate) struct Progress {
 impl Progress {
     pub(crate) fn begin(name: &'static str, length: usize) -> Self {
         let bar = ProgressBar::new(length as u64);
-        let style = ProgressStyle::with_template("  … {prefix:<14} {bar:36} {human_pos:>11} of {human_len:<11} {eta} {msg}");
+        let style =
+            ProgressStyle::with_template("  … {prefix:<14} {bar:36} {human_pos:>11} of {human_len:<11} {eta} {msg}");
         bar.set_style(style.expect("the template is right"));
         bar.set_prefix(name);
         Self { step: Step::begin(name), bar, tenth: (length as u64 / 10).max(1) }

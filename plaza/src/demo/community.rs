@@ -75,10 +75,10 @@ impl Seeder {
             speciality: speciality.into(),
         };
         let answer = self.accounts.clone().register(request).await?.into_inner();
-        let signed_in = answer.account.zip(answer.tokens).map(|(account, tokens)| SignedIn {
-            id: account.id,
-            token: tokens.access_token,
-        });
+        let signed_in = answer
+            .account
+            .zip(answer.tokens)
+            .map(|(account, tokens)| SignedIn { id: account.id, token: tokens.access_token });
         signed_in.ok_or_else(|| Status::internal("a registration without tokens"))
     }
 }
@@ -90,7 +90,8 @@ async fn villagers(seeder: &Seeder, people: &[SignedIn]) -> anyhow::Result<Vec<V
         Ok(seeder.users.clone().batch_get_users(request).await?.into_inner().users)
     };
     let asker = people.first().context("there are demo people")?;
-    let users = as_caller(asker, asking).await.map_err(|refusal| anyhow!("looking up people: {}", explain(&refusal)))?;
+    let users =
+        as_caller(asker, asking).await.map_err(|refusal| anyhow!("looking up people: {}", explain(&refusal)))?;
     let users: BTreeMap<_, _> = users.into_iter().map(|user| (user.id.clone(), user)).collect();
     let villager = |person: &SignedIn| {
         let user = users.get(&person.id).context("a demo person is gone")?;

@@ -105,7 +105,10 @@ pub(crate) async fn people(
     people.finish().await?;
     accounts.finish().await?;
     progress.done();
-    Ok(neighbours.into_iter().map(|who| Villager { id: who.id, number: who.number, seller: who.role != "CONSUMER" }).collect())
+    Ok(neighbours
+        .into_iter()
+        .map(|who| Villager { id: who.id, number: who.number, seller: who.role != "CONSUMER" })
+        .collect())
 }
 
 /// Somebody who is made up.

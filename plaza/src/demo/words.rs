@@ -32,7 +32,8 @@ pub(crate) const FIRST_NAMES: &[&str] = &[
     "Zulema", "Abel", "Brenda", "César", "Delia", "Ernesto",
 ];
 /// They say that nobody is called so.
-pub(crate) const LAST_NAMES: &[&str] = &["Ejemplo", "Muestra", "Modelo", "Prueba", "Ficticia", "Ensayo", "Inventada", "Supuesto"];
+pub(crate) const LAST_NAMES: &[&str] =
+    &["Ejemplo", "Muestra", "Modelo", "Prueba", "Ficticia", "Ensayo", "Inventada", "Supuesto"];
 
 const ANIMALS: &[&str] =
     &["terneros", "vacas paridas", "novillos", "cerdas de cría", "gallinas ponedoras", "cabras", "potros", "ovejas"];

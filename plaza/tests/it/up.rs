@@ -39,6 +39,12 @@ async fn an_ephemeral_platform_answers_and_leaves_nothing_behind() {
     let gabriela = Client::new().post(platform.url("/api/v1/auth/login")).form(&form).send().await.unwrap();
     assert_eq!(gabriela.status(), StatusCode::OK);
 
+    // What they sell, with pictures that are there too.
+    let ads: Value = reqwest::get(platform.url("/api/adds/?status=active")).await.unwrap().json().await.unwrap();
+    assert!(ads["count"].as_i64() > Some(200), "{ads}");
+    let picture = ads["results"][0]["main_image"]["url"].as_str().unwrap_or_else(|| panic!("{ads}")).to_owned();
+    assert_eq!(reqwest::get(picture).await.unwrap().headers()["content-type"], "image/png");
+
     // Again, nobody is made twice.
     let dir = platform.text("data_dir").to_owned();
     let (code, output) = said(&["seed", "--data-dir", &dir]);
@@ -52,6 +58,63 @@ async fn an_ephemeral_platform_answers_and_leaves_nothing_behind() {
     assert_eq!(urls.iter().find(|url| listens(url)), None);
     assert!(!Path::new(&dir).exists());
     assert!(!folder.0.join("ready.json").exists());
+}
+
+#[tokio::test]
+async fn a_large_community_is_one_whose_counters_equal_a_recount() {
+    let folder = Folder::new("large");
+    let platform = Platform::start(&folder.0, &["--ephemeral", "--rate-limits", "off", "--no-demo"]);
+    // Twice, because there may be a community already.
+    for _ in 0..2 {
+        let (code, output) = said(&["seed", "--scale", "0.001", "--data-dir", platform.text("data_dir")]);
+        assert_eq!(code, Some(0), "{output}");
+    }
+    let mut forum = Url::parse(platform.text("database_url")).unwrap();
+    forum.set_path("plaza_forum");
+    let mut forum = PgConnection::connect(forum.as_str()).await.unwrap();
+    for (what, expected) in [
+        ("select count(*) from posts", 2_000),
+        ("select count(*) from comments", 20_000),
+        ("select count(*) from reactions", 40_000),
+        (
+            "select count(*) from posts p where comments_count <> (select count(*) from comments where post_id = p.id)",
+            0,
+        ),
+        (
+            "select count(*) from posts p where hearts + likes + dislikes <>
+                (select count(*) from reactions where post_id = p.id)",
+            0,
+        ),
+        (
+            "select count(*) from comments c where hearts + likes + dislikes <>
+                (select count(*) from reactions where comment_id = c.id)",
+            0,
+        ),
+        (
+            "select count(*) from comments c where replies_count <> (select count(*) from comments where parent_id = c.id)",
+            0,
+        ),
+        (
+            "select count(*) from communities c where posts_count <> (select count(*) from posts where community_id = c.id)",
+            0,
+        ),
+        (
+            "select sum(boost)::bigint - 3 * (select count(*) from comments)
+                - 2 * (select count(*) from reactions where post_id is not null) from interactions",
+            0,
+        ),
+    ] {
+        let found: i64 = sqlx::query_scalar(what).fetch_one(&mut forum).await.unwrap();
+        assert_eq!(found, expected, "{what}");
+    }
+
+    // Its people can log in, write, and find what is for sale.
+    let (status, somebody) = log_in(&platform, "5050100000001", "Plaza-demo-1").await;
+    assert_eq!(status, StatusCode::OK, "{somebody}");
+    let ads: Value = reqwest::get(platform.url("/api/adds/?search=tractor")).await.unwrap().json().await.unwrap();
+    assert!(ads["count"].as_i64() > Some(0), "{ads}");
+    let again = said(&["seed", "--scale", "0", "--data-dir", platform.text("data_dir")]);
+    assert!(again.0 == Some(2) && again.1.contains("a number above 0"), "{again:?}");
 }
 
 #[tokio::test]
