@@ -9,9 +9,9 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
+use proto::auth::v1::LogInRequest;
 use proto::auth::v1::log_in_request::Login;
 use proto::auth::v1::session_service_client::SessionServiceClient;
-use proto::auth::v1::LogInRequest;
 use proto::common::v1::Point;
 use proto::forum::v1::comment_service_client::CommentServiceClient;
 use proto::forum::v1::post_service_client::PostServiceClient;
@@ -80,7 +80,12 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     platform::check(&binaries)?;
     let dir = std::env::temp_dir().join(format!("plaza-lists.{}", std::process::id()));
     std::fs::create_dir(&dir)?;
-    let ground = Ground { binaries, dir: dir.clone(), database_url: options.database_url.clone(), redis_url: options.redis_url.clone() };
+    let ground = Ground {
+        binaries,
+        dir: dir.clone(),
+        database_url: options.database_url.clone(),
+        redis_url: options.redis_url.clone(),
+    };
     tokio::spawn(process::watch_signals());
     let outcome = measure(&options, &ground).await;
     let _ = std::fs::remove_dir_all(&dir);
@@ -277,10 +282,8 @@ impl Asker {
             }
             Ask::Nearby => {
                 // From the Pacific to the Caribbean.
-                let center = Point {
-                    latitude: 11.5 + (turn % 17) as f64 / 8.0,
-                    longitude: -87.0 + (turn % 29) as f64 / 10.0,
-                };
+                let center =
+                    Point { latitude: 11.5 + (turn % 17) as f64 / 8.0, longitude: -87.0 + (turn % 29) as f64 / 10.0 };
                 let request = ListNearbyAdsRequest { center: Some(center), radius_km: 50.0 };
                 ads.list_nearby_ads(request).await?;
                 1

@@ -24,7 +24,9 @@ use crate::process::{Process, answers, free_port};
 
 pub(crate) const EDGE: &str = "edge-gateway";
 /// In the order they start.
-pub(crate) const SERVICES: [&str; 6] = ["auth", "users", "media", "profiles", "forum", EDGE];
+pub(crate) const SERVICES: [&str; 7] = ["auth", "users", "media", "profiles", "forum", "marketplace", EDGE];
+/// What the goal for idle memory is about: those that both communities need.
+pub(crate) const FOUNDATION: [&str; 4] = ["auth", "users", "media", EDGE];
 const START: Duration = Duration::from_secs(60);
 
 /// What there must be before anything can be measured.
@@ -139,10 +141,11 @@ impl Separate {
 #[derive(Deserialize)]
 struct ReadyFile {
     edge: String,
+    data_dir: PathBuf,
 }
 
-/// Everything in one process.
-pub(crate) fn start_plaza(ground: &Ground) -> anyhow::Result<Platform> {
+/// Everything in one process, and its folder.
+pub(crate) fn start_plaza(ground: &Ground) -> anyhow::Result<(Platform, PathBuf)> {
     let ready = ground.dir.join("ready.json");
     let mut command = ground.binary("plaza");
     command
@@ -154,9 +157,9 @@ pub(crate) fn start_plaza(ground: &Ground) -> anyhow::Result<Platform> {
     let mut process = Process::start("plaza", &mut command, &ground.dir)?;
     let read = || serde_json::from_slice::<ReadyFile>(&fs::read(&ready).ok()?).ok();
     process.wait_until(START, || read().is_some())?;
-    let edge = read().context("the ready file")?.edge;
+    let ReadyFile { edge, data_dir } = read().context("the ready file")?;
     let edge = edge.trim_start_matches("http://").parse().with_context(|| format!("the edge's address, {edge}"))?;
-    Ok(Platform { edge, processes: vec![process] })
+    Ok((Platform { edge, processes: vec![process] }, data_dir))
 }
 
 impl Platform {
