@@ -208,7 +208,6 @@ async fn lock_managed(conn: &mut PgConnection, id: i64, caller: Caller) -> kit::
 
 /// What a change needs to know of a community.
 pub(crate) struct Locked {
-    pub(crate) id: i64,
     seed: bool,
     cover_media_id: Option<Uuid>,
     avatar_media_id: Option<Uuid>,

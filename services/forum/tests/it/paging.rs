@@ -138,6 +138,24 @@ async fn a_page_asked_for_twice_is_the_same_page() {
 }
 
 #[tokio::test]
+async fn the_token_of_a_full_page_fits_also_when_ids_are_long() {
+    let world = World::start().await;
+    sqlx::query("alter table posts alter column id restart with 9000000000000000000")
+        .execute(world.db())
+        .await
+        .unwrap();
+    fill(world.db(), 150).await;
+    let mut page_token = String::new();
+    for left in [100, 50] {
+        let request =
+            ListPostsRequest { page_size: 100, page_token, order: PostOrder::Hot.into(), ..Default::default() };
+        let page = world.nobody().posts().list_posts(request).await.unwrap().into_inner();
+        assert_eq!(page.posts.len(), left);
+        page_token = page.next_page_token;
+    }
+}
+
+#[tokio::test]
 async fn the_order_of_a_long_list_is_kept_over_its_pages() {
     let world = World::start().await;
     fill(world.db(), 3_000).await;
