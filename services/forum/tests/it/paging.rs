@@ -122,7 +122,7 @@ async fn a_page_asked_for_twice_is_the_same_page() {
     let ids = |page: &proto::forum::v1::ListPostsResponse| page.posts.iter().map(|post| post.id).collect::<Vec<_>>();
     let first = list("").await.unwrap();
     let (one, two) = tokio::join!(list(&first.next_page_token), list(&first.next_page_token));
-    assert_eq!(ids(&one.as_ref().unwrap()), ids(&two.unwrap()));
+    assert_eq!(ids(one.as_ref().unwrap()), ids(&two.unwrap()));
     let last = first.posts[0].id;
     for id in 1..=200 {
         world.vote(id, id * 10, 0, 0).await;
