@@ -301,16 +301,17 @@ pub(super) async fn rank_ads(conn: &mut PgConnection, filter: &Filter) -> kit::R
 }
 
 /// Nearest first, within a chord of the unit sphere. The nearest 200 are found before the chord counts, because the index
-/// brings them in order and knows nothing of chords.
+/// brings them in order and knows nothing of chords, nor of ids: of those equally far as the last one it brings all.
 pub(super) async fn list_nearby(db: impl PgExecutor<'_>, center: Point, chord: f64) -> kit::Result<Vec<AdRow>> {
     let rows = ads!(
         "select",
         "from (
              select * from ads where state = 'ACTIVE' and place is not null
-             order by place <-> on_sphere($1, $2), id limit 200
+             order by place <-> on_sphere($1, $2) fetch first 200 rows with ties
          ) as ads
          where ads.place <-> on_sphere($1, $2) <= $3
-         order by ads.place <-> on_sphere($1, $2), ads.id",
+         order by ads.place <-> on_sphere($1, $2), ads.id
+         limit 200",
         center.latitude,
         center.longitude,
         chord
