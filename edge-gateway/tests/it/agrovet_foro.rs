@@ -38,7 +38,7 @@ impl World {
 }
 
 pub(crate) fn titles(answer: &Answer) -> Vec<&str> {
-    answer.body["results"].as_array().unwrap().iter().map(|post| post["title"].as_str().unwrap()).collect()
+    answer.body["results"].as_array().into_iter().flatten().filter_map(|post| post["title"].as_str()).collect()
 }
 
 #[tokio::test]

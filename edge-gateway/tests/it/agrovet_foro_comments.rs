@@ -8,7 +8,7 @@ use crate::story::Story;
 use crate::world::World;
 
 fn ids(comments: &Value) -> Vec<i64> {
-    comments.as_array().unwrap().iter().map(|comment| comment["id"].as_i64().unwrap()).collect()
+    comments.as_array().into_iter().flatten().filter_map(|comment| comment["id"].as_i64()).collect()
 }
 
 #[tokio::test]
