@@ -25,7 +25,7 @@ use serde_json::{Map, Value};
 use utoipa::openapi::KnownFormat;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaFormat, SchemaType, Type};
 
-use self::kinds::{Boolean, Choice, DecimalOf, Id, Integer, Key, List, Number, Text, typed};
+use self::kinds::{Boolean, Choice, DecimalOf, Id, Integer, Key, List, Number, Reference, Text, typed};
 use crate::upload::File;
 
 pub use self::kinds::Decimal;
@@ -179,6 +179,11 @@ impl Fields {
         self
     }
 
+    /// Whether the request is a PUT.
+    pub fn put(&self) -> bool {
+        self.put
+    }
+
     /// File fields that came without a file; for all getters they are absent.
     pub fn and_unfilled(mut self, names: Vec<String>) -> Self {
         self.unfilled = names;
@@ -256,7 +261,12 @@ impl Fields {
 
     /// A list of whole numbers.
     pub fn integers(&mut self, name: &'static str) -> Field<'_, List<Integer>> {
-        self.field(name, List { item: Integer { least: i64::MIN, most: i64::MAX }, most: 1000 })
+        self.field(name, List { item: Integer { least: i64::MIN, most: i64::MAX }, most: 1000, lenient: false })
+    }
+
+    /// The number of something, where the empty text means null in JSON too.
+    pub fn reference(&mut self, name: &'static str) -> Field<'_, Reference> {
+        self.field(name, Reference(Integer { least: i64::MIN, most: i64::MAX }))
     }
 
     /// An uploaded file; only multipart bodies have any.
@@ -401,6 +411,19 @@ impl<K: Kind> Field<'_, K> {
             Given::Json(Value::String(text)) if text.is_empty() && K::EMPTY_IS_NULL => Some(None),
             given => Self::parse(fields, name, &kind, given).map(Some),
         }
+    }
+
+    /// One of those of this name in a form, from the first on; nothing when none is left.
+    pub fn first(self) -> Option<K::Value> {
+        let Self { fields, name, kind, described } = self;
+        fields.note(name, described, false, false, || kind.schema());
+        let at = match &fields.source {
+            Source::Pairs { texts, .. } => texts.iter().position(|(n, _)| n == name)?,
+            _ => return None,
+        };
+        let Source::Pairs { texts, .. } = &mut fields.source else { return None };
+        let (_, text) = texts.remove(at);
+        Self::parse(fields, name, &kind, Given::Text(text))
     }
 
     /// May be left out; then it is `value`.

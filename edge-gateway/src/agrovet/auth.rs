@@ -9,12 +9,13 @@ use proto::auth::v1::log_in_request::Login as Name;
 use proto::auth::v1::{
     CreateAccountRequest, LogInRequest, LogOutRequest, PasswordRule, Profile, RefreshRequest, RegisterRequest, Tokens,
 };
-use proto::users::v1;
 use serde::Serialize;
 use tonic::Status;
 use utoipa::ToSchema;
 
+use crate::Edge;
 use crate::address::Base;
+use crate::agrovet::profiles::forms::speciality;
 use crate::agrovet::users::{self, ROLES, User, location, store_picture};
 use crate::agrovet::{Agrovet, Error, On, Result};
 use crate::auth::{acting, unsigned};
@@ -36,13 +37,8 @@ pub struct Session {
 }
 
 impl Session {
-    fn of(tokens: Tokens, user: v1::User, base: &Base) -> Self {
-        Self {
-            user: User::of(user, base),
-            token: tokens.access_token,
-            refresh: tokens.refresh_token,
-            expires_in: tokens.expires_in,
-        }
+    fn of(tokens: Tokens, user: User) -> Self {
+        Self { user, token: tokens.access_token, refresh: tokens.refresh_token, expires_in: tokens.expires_in }
     }
 }
 
@@ -69,15 +65,7 @@ impl Form for Registration {
         profile.bio = f.text("bio").max(5000).blank().nullable().flatten();
         (profile.location, _) = location(f);
         let picture = f.file("profile_picture").optional();
-        let profession = f.text("specialist_profile_profession").blank().nullable().flatten();
-        let business = f.text("businessman_profile_business_type").blank().nullable().flatten();
-        // The form sends both whatever the role; what is no profession at all has always been dropped in silence.
-        let speciality = match role {
-            Some(Role::Specialist) => profession,
-            Some(Role::Businessman) => business,
-            _ => None,
-        };
-        let speciality = speciality.filter(|text| text.chars().count() <= 100).unwrap_or_default();
+        let speciality = speciality(f, role);
         Self { phone, password, role, profile, speciality, picture }
     }
 }
@@ -88,6 +76,11 @@ impl Registration {
         let Some(file) = picture else { return Ok(profile) };
         let media = unsigned(store_picture(edge, "profile_picture", file)).await?;
         Ok(Profile { avatar_media_id: Some(media.id), ..profile })
+    }
+
+    /// What the profile of the new account is made of.
+    pub fn profile_chosen(&self) -> (Role, String) {
+        (self.role.unwrap_or_default(), self.speciality.clone())
     }
 
     /// For oneself, with a session.
@@ -123,11 +116,16 @@ pub async fn register(
     base: Base,
     Input(form): Input<Registration>,
 ) -> Result<Created<Session>> {
+    let (role, speciality) = form.profile_chosen();
     let request = form.register(&edge).await?;
     let answer = unsigned(edge.accounts().register(request)).await?.into_inner();
     let (account, tokens) = (answer.account.unwrap_or_default(), answer.tokens.unwrap_or_default());
-    let user = acting(&tokens.access_token, users::fetch(&edge, account.id)).await?;
-    Ok(Created(Session::of(tokens, user, &base)))
+    let user = acting(&tokens.access_token, async {
+        users::ensure_profile(&edge, account.id.clone(), role, speciality).await;
+        signed_in(&edge, &base, account.id).await
+    });
+    let user = user.await?;
+    Ok(Created(Session::of(tokens, user)))
 }
 
 /// Phone and password, and a code when the account asks for one.
@@ -160,8 +158,13 @@ pub async fn login(State(edge): State<Agrovet>, base: Base, Input(form): Input<L
     };
     let answer = unsigned(edge.sessions().log_in(request)).await.map_err(second_factor)?.into_inner();
     let tokens = answer.tokens.unwrap_or_default();
-    let user = acting(&tokens.access_token, users::fetch(&edge, answer.user_id)).await?;
-    Ok(Json(Session::of(tokens, user, &base)))
+    let user = acting(&tokens.access_token, signed_in(&edge, &base, answer.user_id)).await?;
+    Ok(Json(Session::of(tokens, user)))
+}
+
+async fn signed_in(edge: &Edge, base: &Base, id: String) -> Result<User> {
+    let user = users::fetch(edge, id).await?;
+    Ok(users::show_one(edge, base, user).await)
 }
 
 /// A client that knows the second factor asks for a code when it sees this key.

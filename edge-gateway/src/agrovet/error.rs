@@ -64,6 +64,22 @@ const REASONS: &[(&str, u16, &str, &str)] = &[
     ("REQUEST_ID_REUSED", 400, "detail", KEY_REUSED),
     ("STORAGE_FAILED", 502, "detail", "No se pudo guardar el archivo."),
     ("ROLE_NOT_OPEN", 403, "detail", FORBIDDEN),
+    (
+        "PROFILE_EXISTS",
+        400,
+        "detail",
+        "Este usuario ya tiene un perfil de este tipo. Utilice PUT o PATCH para actualizarlo.",
+    ),
+    (
+        "OTHER_PROFILE_EXISTS",
+        400,
+        "detail",
+        "El usuario ya tiene otro tipo de perfil. Sólo se permite un rol por usuario.",
+    ),
+    ("SELF_NOT_RATEABLE", 403, "detail", "Nadie puede calificarse a sí mismo."),
+    ("SELF_NOT_REVIEWABLE", 403, "detail", "Nadie puede revisar sus propios documentos."),
+    ("NO_DOCUMENTS", 409, "detail", "No hay documentos para revisar."),
+    ("SUBMISSION_CHANGED", 409, "detail", "Los documentos cambiaron. Revíselos de nuevo."),
     ("CONFLICT", 409, "detail", "Conflicto con otra operación. Intente de nuevo."),
 ];
 
@@ -86,6 +102,9 @@ const FIELDS: &[(&str, &str)] = &[
     ("NOT_AN_IMAGE", NOT_AN_IMAGE),
     ("MEDIA_UNKNOWN", "Media no encontrada."),
     ("CATEGORY_NAME_TAKEN", "Ya existe category con este name."),
+    ("REQUIRED", "Este campo es requerido."),
+    ("NOT_PRIVATE", "El documento debe subirse a la carpeta verification."),
+    ("GALLERY_FULL", "Se alcanzó el máximo de archivos."),
 ];
 
 /// The contract's name of a field → the name on the wire; the last part of the path decides.
@@ -100,6 +119,12 @@ const NAMES: &[(&str, &str)] = &[
     ("category_id", "category"),
     ("following_number", "following_id"),
     ("speciality", "specialist_profile_profession"),
+    ("work_image_ids", "work_images_ids"),
+    ("product_ids", "products_and_services_ids"),
+    ("title_id", "verification_title_id"),
+    ("student_card_id", "verification_student_card_id"),
+    ("graduation_letter_id", "verification_graduation_letter_id"),
+    ("media_ids", "images"),
 ];
 
 const KEY_REUSED: &str = "La Idempotency-Key ya se usó con otro contenido.";

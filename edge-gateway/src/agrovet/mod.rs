@@ -12,6 +12,7 @@ pub mod health;
 pub mod media;
 pub mod orders;
 pub mod page;
+pub mod profiles;
 pub mod reset;
 pub mod roots;
 pub mod routes;

@@ -46,6 +46,12 @@ impl<T> Paged<T> {
         let results = self.results.into_iter().map(convert).collect();
         Paged { count: self.count, next: self.next, previous: self.previous, results }
     }
+
+    /// As [`Paged::map`], where all rows together are converted.
+    pub async fn map_all<U>(self, convert: impl AsyncFnOnce(Vec<T>) -> Vec<U>) -> Paged<U> {
+        let results = convert(self.results).await;
+        Paged { count: self.count, next: self.next, previous: self.previous, results }
+    }
 }
 
 fn no_such_page() -> Error {

@@ -12,7 +12,7 @@ type Links = BTreeMap<&'static str, String>;
 /// The frontend's availability probe asks here without a token; any area of the API may add its line.
 pub async fn api(base: Base) -> Json<Links> {
     let marketplace = ["adds", "categories", "follows", "orders"];
-    let areas = ["auth", "foro", "media"].into_iter().chain(marketplace);
+    let areas = ["auth", "foro", "media", "profiles"].into_iter().chain(marketplace);
     Json(areas.map(|area| (area, base.absolute(&format!("/api/{area}/")))).collect())
 }
 
@@ -28,6 +28,16 @@ pub async fn foro(base: Base, _: Caller) -> Json<Links> {
         ("comments", "/api/foro/comments/"),
         ("notifications", "/api/foro/notifications/"),
         ("communities", "/api/foro/communities/"),
+    ];
+    Json(links(&base, &paths))
+}
+
+/// As [`auth`].
+pub async fn profiles(base: Base, _: Caller) -> Json<Links> {
+    let paths = [
+        ("specialists", "/api/profiles/specialists/"),
+        ("businessmen", "/api/profiles/businessmen/"),
+        ("consumers", "/api/profiles/consumers/"),
     ];
     Json(links(&base, &paths))
 }

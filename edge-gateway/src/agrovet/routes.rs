@@ -3,7 +3,10 @@
 //! What is missing is missing on purpose: no `test-token`, no list, reading or change below `register`.
 
 use crate::agrovet::foro::{comments, communities, moderation, notifications, posts, reactions};
-use crate::agrovet::{Agrovet, ads, auth, categories, follows, health, media, orders, reset, roots, security, users};
+use crate::agrovet::profiles::shown::{Businessman, Consumer, Specialist};
+use crate::agrovet::{
+    Agrovet, ads, auth, categories, follows, health, media, orders, profiles, reset, roots, security, users,
+};
 use crate::limit::Class;
 use crate::routes::Routes;
 
@@ -14,6 +17,7 @@ pub fn routes() -> Routes<Agrovet> {
         .get("/health/detailed", health::detailed, "Whether everything behind it runs")
         .get("/api", roots::api, "What there is; for availability probes")
         .get("/api/auth", roots::auth, "What there is about accounts")
+        .get("/api/profiles", roots::profiles, "What there is about profiles")
         .area("Cuentas")
         .post("/api/auth/register", auth::register, "Makes an account and opens a session")
         .limit(Class::Strict)
@@ -52,6 +56,82 @@ pub fn routes() -> Routes<Agrovet> {
         .delete("/api/auth/users/{id}", users::delete, "Removes somebody; self or staff")
         .post("/api/auth/upload-profile-picture", users::upload_picture, "Sets the caller's own picture")
         .alias("/api/profiles/upload-profile-picture")
+        .area("Perfiles")
+        .get("/api/profiles/specialists", profiles::list::<Specialist>, "Specialists, by id")
+        .post("/api/profiles/specialists", profiles::create::<Specialist>, "Makes the caller a specialist")
+        .get("/api/profiles/specialists/{id}", profiles::retrieve::<Specialist>, "Somebody's profile")
+        .put(
+            "/api/profiles/specialists/{id}",
+            profiles::put::<Specialist>,
+            "Changes a profile, or makes one's own; self or staff",
+        )
+        .patch(
+            "/api/profiles/specialists/{id}",
+            profiles::patch::<Specialist>,
+            "Changes a profile in part; self or staff",
+        )
+        .delete("/api/profiles/specialists/{id}", profiles::delete::<Specialist>, "Removes a profile; self or staff")
+        .get("/api/profiles/specialists/by-user/{user_id}", profiles::retrieve::<Specialist>, "Somebody's profile")
+        .patch(
+            "/api/profiles/specialists/by-user/{user_id}",
+            profiles::patch::<Specialist>,
+            "Changes a profile in part; self or staff",
+        )
+        .post(
+            "/api/profiles/specialists/{user_id}/upload_work_images",
+            profiles::upload::<Specialist>,
+            "Adds pictures of work",
+        )
+        .post("/api/profiles/specialists/{user_id}/rate", profiles::rate, "Gives stars, or other stars than before")
+        .post(
+            "/api/profiles/specialists/{user_id}/review",
+            profiles::review,
+            "Approves or rejects documents; staff only",
+        )
+        .get("/api/profiles/businessmen", profiles::list::<Businessman>, "Businesses, by id")
+        .post("/api/profiles/businessmen", profiles::create::<Businessman>, "Makes the caller a business")
+        .get("/api/profiles/businessmen/{id}", profiles::retrieve::<Businessman>, "Somebody's profile")
+        .put(
+            "/api/profiles/businessmen/{id}",
+            profiles::put::<Businessman>,
+            "Changes a profile, or makes one's own; self or staff",
+        )
+        // A helper of the frontend.
+        .post("/api/profiles/businessmen/{id}", profiles::put::<Businessman>, "The same as PUT, in part")
+        .patch(
+            "/api/profiles/businessmen/{id}",
+            profiles::patch::<Businessman>,
+            "Changes a profile in part; self or staff",
+        )
+        .delete("/api/profiles/businessmen/{id}", profiles::delete::<Businessman>, "Removes a profile; self or staff")
+        .get("/api/profiles/businessmen/by-user/{user_id}", profiles::retrieve::<Businessman>, "Somebody's profile")
+        .patch(
+            "/api/profiles/businessmen/by-user/{user_id}",
+            profiles::patch::<Businessman>,
+            "Changes a profile in part; self or staff",
+        )
+        .post(
+            "/api/profiles/businessmen/{user_id}/upload_products",
+            profiles::upload::<Businessman>,
+            "Adds pictures of products",
+        )
+        .get("/api/profiles/consumers", profiles::list::<Consumer>, "Oneself; all consumers for staff")
+        .post("/api/profiles/consumers", profiles::create::<Consumer>, "Makes the caller a consumer")
+        .get("/api/profiles/consumers/{id}", profiles::retrieve::<Consumer>, "Somebody's profile")
+        .put(
+            "/api/profiles/consumers/{id}",
+            profiles::put::<Consumer>,
+            "Changes a profile, or makes one's own; self or staff",
+        )
+        .patch("/api/profiles/consumers/{id}", profiles::patch::<Consumer>, "Changes a profile in part; self or staff")
+        .delete("/api/profiles/consumers/{id}", profiles::delete::<Consumer>, "Removes a profile; self or staff")
+        .get("/api/profiles/consumers/by-user/{user_id}", profiles::retrieve::<Consumer>, "Somebody's profile")
+        .patch(
+            "/api/profiles/consumers/by-user/{user_id}",
+            profiles::patch::<Consumer>,
+            "Changes a profile in part; self or staff",
+        )
+        .get("/api/profiles/verifications", profiles::verifications, "Documents to review; staff only")
         .area("Archivos")
         .get("/api/media", media::list, "The caller's files, newest first; everybody's for staff")
         .post("/api/media", media::create, "Stores a file; without a session images only")

@@ -9,6 +9,7 @@ use proto::access::v1::Role;
 use proto::auth::v1::{AccountState, DeleteAccountRequest, PasswordRule, Profile, UpdateAccountRequest};
 use proto::common::v1::Point;
 use proto::media::v1::{Accept, DeleteMediaRequest, Folder, Media, UploadHeader};
+use proto::profiles::v1::EnsureProfileRequest;
 use proto::users::v1::get_user_request::Key;
 use proto::users::v1::{self, GetUserRequest, ListUsersRequest, SetAvatarRequest};
 use serde::Serialize;
@@ -20,6 +21,7 @@ use crate::Edge;
 use crate::address::Base;
 use crate::agrovet::auth::Registration;
 use crate::agrovet::page::{Page, Paged, Search};
+use crate::agrovet::profiles::shown::{Businessman, Consumer, Embedded, Specialist, embed};
 use crate::agrovet::{Agrovet, Error, Result, degrees, time};
 use crate::auth::unsigned;
 use crate::form::{Decimal, Fields, Form, Wrong};
@@ -51,14 +53,13 @@ pub struct User {
     pub longitude: Option<String>,
     pub date_joined: String,
     pub is_active: bool,
-    // The profiles come with their service; until then nobody has one.
-    pub specialist_profile: Option<bool>,
-    pub businessman_profile: Option<bool>,
-    pub consumer_profile: Option<bool>,
+    pub specialist_profile: Option<Specialist>,
+    pub businessman_profile: Option<Businessman>,
+    pub consumer_profile: Option<Consumer>,
 }
 
 impl User {
-    pub fn of(user: v1::User, base: &Base) -> Self {
+    fn of(user: v1::User, profile: Embedded, base: &Base) -> Self {
         let roles = Roles::from_numbers(&user.roles);
         let is_active = user.state() == AccountState::Active;
         Self {
@@ -73,10 +74,31 @@ impl User {
             longitude: user.location.map(|point| degrees(point.longitude)),
             date_joined: time(user.created_at),
             is_active,
-            specialist_profile: None,
-            businessman_profile: None,
-            consumer_profile: None,
+            specialist_profile: profile.specialist,
+            businessman_profile: profile.businessman,
+            consumer_profile: profile.consumer,
         }
+    }
+}
+
+/// People with their profiles.
+async fn show(edge: &Edge, base: &Base, users: Vec<v1::User>) -> Vec<User> {
+    let profiles = embed(edge, base, &users).await;
+    users.into_iter().zip(profiles).map(|(user, profile)| User::of(user, profile, base)).collect()
+}
+
+/// One person with the profile.
+pub async fn show_one(edge: &Edge, base: &Base, user: v1::User) -> User {
+    let profile = embed(edge, base, std::slice::from_ref(&user)).await.pop().unwrap_or_default();
+    User::of(user, profile, base)
+}
+
+/// Makes the profile that a registration chose. If that fails the account is there all the same, and its event makes
+/// the profile.
+pub async fn ensure_profile(edge: &Edge, user_id: String, role: Role, speciality: String) {
+    let request = EnsureProfileRequest { user_id, role: role.into(), speciality };
+    if let Err(error) = edge.profiles().ensure_profile(request).await {
+        tracing::warn!(%error, "the profile of a new account comes later");
     }
 }
 
@@ -88,7 +110,8 @@ pub async fn fetch(edge: &Edge, id: String) -> Result<v1::User, Status> {
 }
 
 pub async fn me(State(edge): State<Agrovet>, base: Base, caller: Caller) -> Result<Json<User>> {
-    Ok(Json(User::of(fetch(&edge, caller.id.to_string()).await?, &base)))
+    let user = fetch(&edge, caller.id.to_string()).await?;
+    Ok(Json(show_one(&edge, &base, user).await))
 }
 
 pub async fn list(
@@ -105,7 +128,7 @@ pub async fn list(
             async move { users.list_users(request).await.map(|a| a.into_inner()).map(|a| (a.users, a.total_size)) }
         })
         .await?;
-    Ok(Json(paged.map(|user| User::of(user, &base))))
+    Ok(Json(paged.map_all(async |users| show(&edge, &base, users).await).await))
 }
 
 /// An administrator. Asked for before the body is read, so that others learn nothing of what a form wants.
@@ -170,7 +193,8 @@ pub async fn retrieve(
     _: Caller,
     Path(number): Path<i64>,
 ) -> Result<Json<User>> {
-    Ok(Json(User::of(fetch_numbered(&edge, number).await?, &base)))
+    let user = fetch_numbered(&edge, number).await?;
+    Ok(Json(show_one(&edge, &base, user).await))
 }
 
 /// Somebody just made, as the original showed them: without what comes later.
@@ -209,8 +233,10 @@ pub async fn create(
     _: Staff,
     Input(form): Input<Registration>,
 ) -> Result<Created<NewUser>> {
+    let (role, speciality) = form.profile_chosen();
     let account = edge.accounts().create_account(form.create(&edge).await?).await?.into_inner();
-    Ok(Created(User::of(fetch(&edge, account.id).await?, &base).into()))
+    ensure_profile(&edge, account.id.clone(), role, speciality).await;
+    Ok(Created(User::of(fetch(&edge, account.id).await?, Embedded::default(), &base).into()))
 }
 
 /// What to change of somebody. The frontend sends back the whole person it was shown, so whatever is no field of this
@@ -290,7 +316,8 @@ pub async fn update(
         take_back(&edge, picture, &refusal).await;
         return Err(role_locked(refusal, change.role.flatten()));
     }
-    Ok(Json(User::of(fetch(&edge, target.id.to_string()).await?, &base)))
+    let user = fetch(&edge, target.id.to_string()).await?;
+    Ok(Json(show_one(&edge, &base, user).await))
 }
 
 /// A text instead of a list, as the original raised it outside of its field checks.
@@ -340,7 +367,7 @@ pub async fn upload_picture(
     match edge.users().set_avatar(SetAvatarRequest { media_id: media.id.clone() }).await {
         Ok(user) => Ok(Json(PictureSet {
             message: "Imagen de perfil actualizada correctamente",
-            user: User::of(user.into_inner(), &base),
+            user: show_one(&edge, &base, user.into_inner()).await,
         })),
         Err(refusal) => {
             take_back(&edge, Some(media.id), &refusal).await;

@@ -412,15 +412,46 @@ impl Kind for Id {
     }
 }
 
+/// A whole number that names something.
+pub struct Reference(pub(super) Integer);
+
+impl Kind for Reference {
+    type Value = i64;
+    const EMPTY_IS_NULL: bool = true;
+
+    fn json(&self, value: Value, habits: Habits) -> Result<i64, Wrong> {
+        self.0.json(value, habits)
+    }
+
+    fn text(&self, text: String) -> Result<i64, Wrong> {
+        self.0.text(text)
+    }
+
+    fn wrong_type(&self) -> Wrong {
+        self.0.wrong_type()
+    }
+
+    fn schema(&self) -> Schema {
+        self.0.schema()
+    }
+}
+
 pub struct List<K> {
     pub(super) item: K,
     pub(super) most: usize,
+    pub(super) lenient: bool,
 }
 
 impl<K> Field<'_, List<K>> {
     /// At most so many items.
     pub fn max_items(mut self, most: usize) -> Self {
         self.kind.most = most;
+        self
+    }
+
+    /// A single value is a list of one, and nulls are left out.
+    pub fn lenient(mut self) -> Self {
+        self.kind.lenient = true;
         self
     }
 }
@@ -430,7 +461,12 @@ impl<K: Kind> Kind for List<K> {
 
     fn json(&self, value: Value, habits: Habits) -> Result<Self::Value, Wrong> {
         match value {
+            Value::Array(mut items) if self.lenient && items.iter().any(Value::is_null) => {
+                items.retain(|item| !item.is_null());
+                self.json(Value::Array(items), habits)
+            }
             Value::Array(items) if items.len() > self.most => Err(Wrong::TooMany(self.most)),
+            Value::Number(_) | Value::String(_) if self.lenient => Ok(vec![self.item.json(value, habits)?]),
             Value::Array(items) => items.into_iter().map(|item| self.item.json(item, habits)).collect(),
             other => Err(Wrong::NotAList(python_type(&other))),
         }

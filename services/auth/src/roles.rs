@@ -12,8 +12,8 @@ use proto::access::v1::Role;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::accounts::{AccountRow, Live, lock_account, replace_roles, update_account};
 use crate::Auth;
+use crate::accounts::{AccountRow, Live, lock_account, replace_roles, update_account};
 
 const AGROVET: [Role; 3] = [Role::Specialist, Role::Businessman, Role::Consumer];
 

@@ -1,0 +1,120 @@
+use proto::access::v1::Role;
+use proto::events::v1::{MediaDeleted, UserCreated, UserDeleted, UserUpdated};
+use proto::media::v1::Folder;
+use proto::profiles::v1::profile::Details;
+use proto::profiles::v1::profile_input::Details as Input;
+use proto::profiles::v1::{
+    DeleteProfileRequest, ListProfilesRequest, MediaList, Profession, ProfileKind, SpecialistInput, VerificationState,
+};
+use uuid::Uuid;
+
+use crate::world::{Somebody, World, refused, shop, specialist, verification, vet};
+
+fn created(who: &Somebody, roles: &[&str], speciality: Option<&str>) -> UserCreated {
+    UserCreated {
+        user_id: who.number,
+        user_uuid: who.id.to_string(),
+        full_name: "Ana".into(),
+        roles: roles.iter().map(|role| (*role).to_owned()).collect(),
+        speciality: speciality.map(str::to_owned),
+        ..UserCreated::default()
+    }
+}
+
+#[tokio::test]
+async fn a_newcomers_role_makes_the_profile_once() {
+    let world = World::start().await;
+    let (ana, eva) = (world.person(1, "Ana"), world.person(2, "Eva"));
+    let event = created(&ana, &["SPECIALIST", "CLIENT"], Some("ZOOTECHNICIAN"));
+    for _ in 0..2 {
+        world.deliver(&event).await;
+    }
+    assert_eq!(specialist(&ana.see(&ana).await.unwrap()).profession(), Profession::Zootechnician);
+    assert_eq!(world.published().await, [("profile.created".into(), "1".into(), "specialist".into())]);
+    world.profiles.tell_due_holds().await.unwrap();
+    assert_eq!(world.peers.held(ana.id), Some(Role::Specialist));
+
+    world.deliver(&created(&eva, &["PROFESSIONAL"], Some("Plomera"))).await;
+    refused!(eva.see(&eva).await, NotFound, "PROFILE_NOT_FOUND");
+}
+
+#[tokio::test]
+async fn news_of_an_arrival_that_come_late_bring_nothing_back() {
+    let world = World::start().await;
+    let ana = world.person(1, "Ana");
+    ana.create(vet()).await;
+    let request = DeleteProfileRequest { user_id: ana.id.to_string(), kind: ProfileKind::Specialist.into() };
+    ana.profiles().delete_profile(request).await.unwrap();
+    world.deliver(&created(&ana, &["CONSUMER"], None)).await;
+    refused!(ana.see(&ana).await, NotFound, "PROFILE_NOT_FOUND");
+    ana.create(shop()).await;
+    world.deliver(&created(&ana, &["CONSUMER"], None)).await;
+    assert!(matches!(ana.see(&ana).await.unwrap().details, Some(Details::Businessman(_))));
+}
+
+#[tokio::test]
+async fn a_new_name_is_found_and_the_former_is_not() {
+    let world = World::start().await;
+    let ana = world.person(1, "Ana");
+    ana.create(vet()).await;
+    let updated =
+        UserUpdated { user_id: 1, user_uuid: ana.id.to_string(), full_name: "Íngrid".into(), ..Default::default() };
+    world.deliver(&updated).await;
+    for (search, found) in [("ingrid", 1), ("ana", 0)] {
+        let request = ListProfilesRequest {
+            kind: ProfileKind::Specialist.into(),
+            search: search.into(),
+            ..ListProfilesRequest::default()
+        };
+        assert_eq!(ana.profiles().list_profiles(request).await.unwrap().into_inner().total_size, found, "{search}");
+    }
+}
+
+#[tokio::test]
+async fn who_leaves_takes_everything_along() {
+    let world = World::start().await;
+    let ana = world.person(1, "Ana");
+    ana.create(vet()).await;
+    let gone = UserDeleted { user_id: 1, user_uuid: ana.id.to_string(), phone_number: None };
+    for _ in 0..2 {
+        world.deliver(&gone).await;
+    }
+    refused!(ana.see(&ana).await, NotFound, "PROFILE_NOT_FOUND");
+    let told: Vec<_> = world.published().await.into_iter().map(|(event, ..)| event).collect();
+    assert_eq!(told, ["profile.created", "profile.deleted"]);
+    let left: i64 = sqlx::query_scalar("select (select count(*) from welcomed) + (select count(*) from holds)")
+        .fetch_one(&world.harness.service.db)
+        .await
+        .unwrap();
+    assert_eq!(left, 0);
+}
+
+#[tokio::test]
+async fn a_deleted_file_is_nowhere_any_more() {
+    let world = World::start().await;
+    let ana = world.person(1, "Ana");
+    ana.create(vet()).await;
+    let [a, b, c] = [(); 3].map(|()| world.peers.file(ana.id, Folder::Portfolio));
+    let [title, card] = [(); 2].map(|()| world.peers.file(ana.id, Folder::Verification));
+    ana.update(Input::Specialist(SpecialistInput {
+        work_images: Some(MediaList { ids: [a, b, c].map(|id| id.to_string()).to_vec() }),
+        title_id: Some(title.to_string()),
+        student_card_id: Some(card.to_string()),
+        ..SpecialistInput::default()
+    }))
+    .await;
+    world.published().await;
+    let gone = |id: Uuid| MediaDeleted { media_id: 1, media_uuid: id.to_string(), url: None };
+    world.deliver(&gone(Uuid::now_v7())).await;
+    assert_eq!(world.published().await, []);
+    for _ in 0..2 {
+        world.deliver(&gone(b)).await;
+    }
+    assert_eq!(specialist(&ana.see(&ana).await.unwrap()).work_image_ids, [a, c].map(|id| id.to_string()));
+    world.deliver(&gone(title)).await;
+    let own = verification(&ana.see(&ana).await.unwrap());
+    assert_eq!((own.title_id.as_deref(), own.state()), (None, VerificationState::Pending));
+    world.deliver(&gone(card)).await;
+    assert_eq!(verification(&ana.see(&ana).await.unwrap()).state(), VerificationState::Unspecified);
+    assert_eq!(world.published().await.len(), 3);
+}

@@ -1,0 +1,124 @@
+//! What PostgreSQL does for a list on a large table: it reads an index in the list's order, and neither the whole table
+//! nor a sorted copy of it.
+
+use proto::profiles::v1::{
+    BatchGetProfilesRequest, ListProfilesRequest, ListVerificationsRequest, Profession, ProfileKind,
+};
+use serde_json::Value;
+use sqlx::{AssertSqlSafe, PgPool};
+
+use crate::world::World;
+
+const ROWS: i64 = 60_000;
+
+async fn fill(db: &PgPool) {
+    sqlx::query(
+        "insert into profiles (user_id, user_number, kind, name, speciality, about_us, business_name, title_id,
+             verification, submitted_at, created_at, updated_at)
+         select gen_random_uuid(), n, kind, 'Ana ' || md5(n::text),
+             case kind when 'SPECIALIST' then (array['VETERINARIAN', 'AGRONOMIST', 'ZOOTECHNICIAN'])[1 + n % 3]
+                 when 'BUSINESSMAN' then 'VETERINARY_SHOP' end,
+             md5((n * 7)::text), '', title, case when title is not null then 1 + n % 3 end, now(), now(), now()
+         from (
+             select n, (array['SPECIALIST', 'BUSINESSMAN', 'CONSUMER'])[1 + n / 3 % 3] as kind,
+                 case when n / 3 % 3 = 0 and n % 2 = 0 then gen_random_uuid() end as title
+             from generate_series(1, $1::bigint) n
+         ) made",
+    )
+    .bind(ROWS)
+    .execute(db)
+    .await
+    .unwrap();
+    sqlx::query("analyze profiles").execute(db).await.unwrap();
+}
+
+/// The plans of the statements that the service has prepared since the last call, by what they begin with.
+async fn plans(db: &PgPool, arguments: &[(&str, &str)]) -> Vec<Value> {
+    let mut plans = Vec::new();
+    let mut connections = Vec::new();
+    for _ in 0..db.size() {
+        connections.push(db.acquire().await.unwrap());
+    }
+    for (part, values) in arguments {
+        for connection in &mut connections {
+            let names: Vec<String> =
+                sqlx::query_scalar("select name from pg_prepared_statements where position($1 in statement) > 0 and position('pg_prepared' in statement) = 0")
+                    .bind(part)
+                    .fetch_all(&mut **connection)
+                    .await
+                    .unwrap();
+            for name in names {
+                let explain = format!("explain (format json) execute {name} ({values})");
+                let plan: Value = sqlx::query_scalar(AssertSqlSafe(explain))
+                    .persistent(false)
+                    .fetch_one(&mut **connection)
+                    .await
+                    .unwrap();
+                plans.push(plan);
+            }
+        }
+        assert!(!plans.is_empty(), "nobody has asked {part}");
+    }
+    plans
+}
+
+/// Every node of a plan.
+fn nodes(plan: &Value) -> Vec<&Value> {
+    let mut nodes = vec![plan];
+    for inner in plan["Plans"].as_array().into_iter().flatten() {
+        nodes.extend(self::nodes(inner));
+    }
+    nodes
+}
+
+fn check(plan: &Value) {
+    for node in nodes(&plan[0]["Plan"]) {
+        let kind = node["Node Type"].as_str().unwrap();
+        assert_ne!(kind, "Seq Scan", "{plan:#}");
+        let rows = node["Plan Rows"].as_f64().unwrap();
+        assert!(kind != "Sort" || rows < 1000.0, "{plan:#}");
+    }
+}
+
+#[tokio::test]
+async fn lists_read_an_index_in_their_order() {
+    let world = World::start().await;
+    let (ana, admin) = (world.person(1_000_001, "Ana"), world.admin());
+    let db = &world.harness.service.db;
+    fill(db).await;
+    let of = |kind: ProfileKind| ListProfilesRequest { kind: kind.into(), ..ListProfilesRequest::default() };
+    let page = ana.profiles().list_profiles(of(ProfileKind::Specialist)).await.unwrap().into_inner();
+    assert_eq!((page.profiles.len(), page.total_size), (20, 10_000), "no larger total is counted");
+    let vets = ListProfilesRequest { profession: Profession::Veterinarian.into(), ..of(ProfileKind::Specialist) };
+    ana.profiles().list_profiles(vets).await.unwrap();
+    let found = ListProfilesRequest { search: "c4ca4238".into(), ..of(ProfileKind::Specialist) };
+    ana.profiles().list_profiles(found).await.unwrap();
+    let user_ids = page.profiles.iter().map(|profile| profile.user_id.clone()).collect();
+    ana.profiles().batch_get_profiles(BatchGetProfilesRequest { user_ids }).await.unwrap();
+    admin.verifications().list_verifications(ListVerificationsRequest::default()).await.unwrap();
+
+    let id = &page.profiles[0].user_id;
+    let some = format!("array['{id}']::uuid[]");
+    for plan in plans(
+        db,
+        &[
+            ("where kind = $1 and id > $2 order by id", "'SPECIALIST', 0, 21, 0"),
+            ("where kind = $1 and id > $2 order by id", "'SPECIALIST', 0, 21, 10000"),
+            ("select from profiles where kind = $1 limit $2", "'SPECIALIST', 10000"),
+            ("where kind = $1 and speciality = $2 and id > $3", "'SPECIALIST', 'VETERINARIAN', 0, 21, 0"),
+            ("select from profiles where kind = $1 and speciality = $2 limit $3", "'SPECIALIST', 'AGRONOMIST', 10000"),
+            ("and id > $5\n", "'SPECIALIST', null, '%c4ca4238%', '', 0, 21, 0"),
+            (
+                "string_to_array(plain($4), E'\\n'))\n               limit $5",
+                "'SPECIALIST', null, '%c4ca4238%', '', 10000",
+            ),
+            ("where user_id = any($1) order by id", &some),
+            ("order by verification, submitted_at, id", "1, 3, null, null, null, 21, 0"),
+            ("verification between $1 and $2 limit $3", "1, 1, 10000"),
+        ],
+    )
+    .await
+    {
+        check(&plan);
+    }
+}
