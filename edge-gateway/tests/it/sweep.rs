@@ -102,6 +102,20 @@ fn hostile() -> Vec<Hostile> {
         "user_id",
         "locked",
         "file",
+        "profession",
+        "experience_years",
+        "about_us",
+        "can_give_consultations",
+        "work_images_ids",
+        "verification_title_id",
+        "business_type",
+        "business_name",
+        "descriptions",
+        "contact",
+        "products_and_services_ids",
+        "stars",
+        "decision",
+        "submission",
     ];
     let with = |value: Value| {
         let object: serde_json::Map<_, _> = names.iter().map(|name| ((*name).to_owned(), value.clone())).collect();

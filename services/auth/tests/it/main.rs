@@ -6,6 +6,7 @@ mod accounts;
 mod audit;
 mod deliveries;
 mod firebase;
+mod holds;
 mod keys;
 mod login;
 mod passwords;

@@ -11,6 +11,9 @@ use crate::world::World;
 
 const ROWS: i64 = 60_000;
 
+const PREPARED: &str = "select name from pg_prepared_statements
+    where position($1 in statement) > 0 and position('pg_prepared' in statement) = 0";
+
 async fn fill(db: &PgPool) {
     sqlx::query(
         "insert into profiles (user_id, user_number, kind, name, speciality, about_us, business_name, title_id,
@@ -29,24 +32,21 @@ async fn fill(db: &PgPool) {
     .execute(db)
     .await
     .unwrap();
-    sqlx::query("analyze profiles").execute(db).await.unwrap();
+    sqlx::query("vacuum analyze profiles").execute(db).await.unwrap();
 }
 
-/// The plans of the statements that the service has prepared since the last call, by what they begin with.
+/// The plans of statements that the service has prepared, each by a part of its text, with these arguments.
 async fn plans(db: &PgPool, arguments: &[(&str, &str)]) -> Vec<Value> {
     let mut plans = Vec::new();
     let mut connections = Vec::new();
-    for _ in 0..db.size() {
+    // All of them, so that the one the service has used is among them.
+    for _ in 0..db.options().get_max_connections() {
         connections.push(db.acquire().await.unwrap());
     }
     for (part, values) in arguments {
         for connection in &mut connections {
             let names: Vec<String> =
-                sqlx::query_scalar("select name from pg_prepared_statements where position($1 in statement) > 0 and position('pg_prepared' in statement) = 0")
-                    .bind(part)
-                    .fetch_all(&mut **connection)
-                    .await
-                    .unwrap();
+                sqlx::query_scalar(PREPARED).bind(part).fetch_all(&mut **connection).await.unwrap();
             for name in names {
                 let explain = format!("explain (format json) execute {name} ({values})");
                 let plan: Value = sqlx::query_scalar(AssertSqlSafe(explain))
@@ -108,10 +108,7 @@ async fn lists_read_an_index_in_their_order() {
             ("where kind = $1 and speciality = $2 and id > $3", "'SPECIALIST', 'VETERINARIAN', 0, 21, 0"),
             ("select from profiles where kind = $1 and speciality = $2 limit $3", "'SPECIALIST', 'AGRONOMIST', 10000"),
             ("and id > $5\n", "'SPECIALIST', null, '%c4ca4238%', '', 0, 21, 0"),
-            (
-                "string_to_array(plain($4), E'\\n'))\n               limit $5",
-                "'SPECIALIST', null, '%c4ca4238%', '', 10000",
-            ),
+            ("limit $5\n", "'SPECIALIST', null, '%c4ca4238%', '', 10000"),
             ("where user_id = any($1) order by id", &some),
             ("order by verification, submitted_at, id", "1, 3, null, null, null, 21, 0"),
             ("verification between $1 and $2 limit $3", "1, 1, 10000"),

@@ -131,6 +131,7 @@ fn action() -> impl Strategy<Value = Action> {
 #[test]
 fn counters_equal_a_recount_whatever_happens() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _inside = runtime.enter();
     let world = runtime.block_on(World::start());
     let people: Vec<_> = (0..5).map(|number| world.person(number, "Ana")).collect();
     runtime.block_on(async {

@@ -1,0 +1,163 @@
+//! Agrovet: pictures uploaded to profiles, documents and their review, and stars.
+
+use reqwest::Method;
+use reqwest::multipart::{Form, Part};
+use serde_json::{Value, json};
+
+use crate::files::{form, photo, voice};
+use crate::story::Story;
+use crate::world::{Person, World};
+
+fn picture(name: &'static str, shade: u8) -> Part {
+    Part::bytes(photo(shade)).file_name(name)
+}
+
+/// A document of somebody's, and its number.
+async fn document(world: &World, person: &Person, folder: &str) -> i64 {
+    let upload = form("image", "titulo.jpg", photo(9)).text("folder", folder.to_owned());
+    let stored = world.ask(world.post("/api/media/").bearer_auth(&person.token).multipart(upload)).await;
+    assert_eq!(stored.status, 201, "{stored}");
+    stored.body["id"].as_i64().unwrap()
+}
+
+/// Two specialists, by their numbers 2 and 3.
+async fn specialists(world: &World) -> (Person, Person) {
+    (world.agrovet("Ana", "59170000001", "Specialist").await, world.agrovet("Beto", "59170000002", "Specialist").await)
+}
+
+#[tokio::test]
+async fn pictures_are_uploaded_all_or_none_and_in_order() {
+    let world = World::start().await;
+    let (ana, beto) = specialists(&world).await;
+    let shop = world.agrovet("Agro", "59170000003", "businessman").await;
+    let mut story = Story::default();
+    let upload = |token: &str, path: &str, form: Form| world.ask(world.post(path).bearer_auth(token).multipart(form));
+    let path = "/api/profiles/specialists/2/upload_work_images/";
+
+    let both = Form::new()
+        .part("image", picture("c.jpg", 3))
+        .part("images", picture("a.jpg", 1))
+        .part("images", picture("b.jpg", 2))
+        .text("description", "Mi trabajo");
+    let stored = upload(&ana.token, path, both).await;
+    story.tell("three files under both names", &stored);
+    let numbers: Vec<_> = stored.body.as_array().unwrap().iter().map(|media| media["id"].clone()).collect();
+    let more = Form::new().part("images[]", picture("d.jpg", 4));
+    let more = upload(&ana.token, path, more).await;
+    assert_eq!(more.status, 201, "{more}");
+    let gallery = world.read("/api/profiles/specialists/2/", &ana.token).await.body["work_images_ids"].clone();
+    assert_eq!(gallery, json!([numbers.clone(), vec![more.body[0]["id"].clone()]].concat()));
+
+    let products = Form::new()
+        .part("images", picture("sal.jpg", 5))
+        .part("images", picture("miel.jpg", 6))
+        .text("name", "Sal mineral")
+        .text("price", "12.50")
+        .text("name", "Miel");
+    story.tell("products", &upload(&shop.token, "/api/profiles/businessmen/4/upload_products", products).await);
+    let profile = world.read("/api/profiles/businessmen/4/", &ana.token).await;
+    assert_eq!(profile.body["products_and_services_full"].as_array().unwrap().len(), 2);
+
+    story.tell("no files", &upload(&ana.token, path, Form::new().text("description", "x")).await);
+    let broken =
+        Form::new().part("images", picture("a.jpg", 7)).part("images", Part::bytes(voice()).file_name("b.jpg"));
+    story.tell("one that is no picture", &upload(&ana.token, path, broken).await);
+    let many = (0..11).fold(Form::new(), |form, shade| form.part("images", picture("a.jpg", shade)));
+    story.tell("eleven", &upload(&ana.token, path, many).await);
+    let one = || Form::new().part("images", picture("a.jpg", 8));
+    story.tell("somebody else's", &upload(&beto.token, path, one()).await);
+    story.tell("of another kind", &upload(&ana.token, "/api/profiles/businessmen/2/upload_products/", one()).await);
+    story.tell("without a token", &world.ask(world.post(path).multipart(one())).await);
+    let after = world.read("/api/profiles/specialists/2/", &ana.token).await.body["work_images_ids"].clone();
+    assert_eq!(after, gallery, "what was refused left nothing");
+    // Nor do files stay behind.
+    assert_eq!(world.read("/api/media/", &ana.token).await.body["count"], json!(4));
+    insta::assert_snapshot!(story);
+}
+
+#[tokio::test]
+async fn a_document_makes_nobody_verified_before_staff_says_so() {
+    let world = World::start().await;
+    let (ana, beto) = specialists(&world).await;
+    let (staff, _) = world.staff().await;
+    let (title, card) = (document(&world, &ana, "verification").await, document(&world, &ana, "verification").await);
+    let mut story = Story::default();
+    let path = "/api/profiles/specialists/2/";
+    let patch = |body: Value| world.call(Method::PATCH, path, &ana.token, body);
+    let review = |token: &str, body: Value| {
+        let (world, token) = (&world, token.to_owned());
+        async move { world.call(Method::POST, "/api/profiles/specialists/2/review/", &token, body).await }
+    };
+
+    let own = patch(json!({ "verification_title_id": title.to_string() })).await;
+    story.tell("a title is set", &own);
+    let link = own.body["verification_title_url"].as_str().unwrap();
+    let open = world.http.get(link).send().await.unwrap();
+    assert_eq!(open.status(), 200);
+    assert_eq!(world.http.get(link.split('?').next().unwrap()).send().await.unwrap().status(), 404);
+    let seen = world.read(path, &beto.token).await;
+    for name in
+        ["verification_title_id", "verification_title_url", "verification", "verification_type", "verification_status"]
+    {
+        assert_eq!(seen.body[name], Value::Null, "{name}");
+    }
+    assert_eq!(seen.body["is_verified"], json!(false));
+    story.tell("what staff has to look at", &world.read("/api/profiles/verifications/?state=pending", &staff).await);
+    assert_eq!(world.read("/api/profiles/verifications/", &ana.token).await.status, 403);
+
+    story.tell("one's own review", &review(&ana.token, json!({ "decision": "approve", "submission": 1 })).await);
+    story.tell("a decision that is none", &review(&staff, json!({ "decision": "quizás" })).await);
+    let rejected = review(&staff, json!({ "decision": "reject", "submission": 1, "reason": "Está borroso" })).await;
+    assert_eq!(rejected.body["verification"]["reason"], json!("Está borroso"));
+    assert_eq!(
+        patch(json!({ "verification_student_card_id": card })).await.body["verification"]["state"],
+        json!("pending")
+    );
+    let stale = review(&staff, json!({ "decision": "approve", "submission": 1 })).await;
+    story.tell("a review of what was replaced meanwhile", &stale);
+    let approved = review(&staff, json!({ "decision": "approve", "submission": 2 })).await;
+    assert_eq!(approved.status, 200, "{approved}");
+    let seen = world.read(path, &beto.token).await.body;
+    assert_eq!(
+        (&seen["is_verified"], &seen["verification_type"], &seen["verification_status"]),
+        (&json!(true), &json!("Estudiante"), &json!("verified_student"))
+    );
+    let title_alone = patch(json!({ "verification_student_card_id": "" })).await.body;
+    assert_eq!(
+        (&title_alone["verification_type"], &title_alone["verification_status"]),
+        (&json!("Médico Titulado"), &json!("verified_professional"))
+    );
+    story.tell("none is left", &patch(json!({ "verification_title_id": null })).await);
+    story.tell("nothing to review", &review(&staff, json!({ "decision": "approve", "submission": 4 })).await);
+    let public = document(&world, &ana, "portfolio").await;
+    story.tell("a document anybody could read", &patch(json!({ "verification_title_id": public })).await);
+    let others = document(&world, &beto, "verification").await;
+    story.tell("somebody else's document", &patch(json!({ "verification_title_id": others })).await);
+    insta::assert_snapshot!(story);
+}
+
+#[tokio::test]
+async fn stars_make_points_and_puntuations() {
+    let world = World::start().await;
+    let (ana, beto) = specialists(&world).await;
+    let eva = world.agrovet("Eva", "59170000003", "consumer").await;
+    let mut story = Story::default();
+    let rate = |who: &Person, path: &'static str, stars: Value| {
+        let (world, token) = (&world, who.token.clone());
+        async move { world.call(Method::POST, path, &token, json!({ "stars": stars })).await }
+    };
+    let path = "/api/profiles/specialists/2/rate/";
+    for (who, stars, puntuations, point) in
+        [(&beto, 5, json!(5.0), 5), (&eva, 2, json!(3.5), 7), (&eva, 4, json!(4.5), 9)]
+    {
+        let rated = rate(who, path, json!(stars)).await.body;
+        assert_eq!((&rated["puntuations"], &rated["point"]), (&puntuations, &json!(point)));
+    }
+    story.tell("six stars", &rate(&eva, path, json!(6)).await);
+    story.tell("oneself", &rate(&ana, path, json!(5)).await);
+    story.tell("a consumer", &rate(&ana, "/api/profiles/specialists/4/rate/", json!(5)).await);
+    story.tell("without a token", &world.ask(world.post(path).json(&json!({ "stars": 5 }))).await);
+    let shown = world.read("/api/auth/users/2/", &beto.token).await;
+    assert_eq!(shown.body["specialist_profile"]["puntuations"], json!(4.5));
+    insta::assert_snapshot!(story);
+}
