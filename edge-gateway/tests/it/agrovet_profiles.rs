@@ -25,7 +25,7 @@ async fn file(world: &World, person: &Person, folder: &str, shade: u8) -> i64 {
     let upload = form("image", "foto.jpg", photo(shade)).text("folder", folder.to_owned());
     let stored = world.ask(world.post("/api/media/").bearer_auth(&person.token).multipart(upload)).await;
     assert_eq!(stored.status, 201, "{stored}");
-    stored.body["id"].as_i64().unwrap()
+    stored.body["id"].as_i64().expect("a number")
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ async fn document(world: &World, person: &Person, folder: &str) -> i64 {
     let upload = form("image", "titulo.jpg", photo(9)).text("folder", folder.to_owned());
     let stored = world.ask(world.post("/api/media/").bearer_auth(&person.token).multipart(upload)).await;
     assert_eq!(stored.status, 201, "{stored}");
-    stored.body["id"].as_i64().unwrap()
+    stored.body["id"].as_i64().expect("a number")
 }
 
 /// Two specialists, by their numbers 2 and 3.

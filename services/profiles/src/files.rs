@@ -56,5 +56,5 @@ impl Profiles {
 
 fn own<'m>(known: &'m HashMap<Uuid, Media>, owner: Uuid, field: &'static str, id: Uuid) -> kit::Result<&'m Media> {
     let theirs = known.get(&id).filter(|file| file.owner_id == owner.to_string());
-    theirs.ok_or_else(|| invalid_because(field, "MEDIA_NOT_YOURS", format!("no file {id} of the profile's owner")))
+    theirs.ok_or_else(|| invalid_because(field, "MEDIA_UNKNOWN", format!("no file {id} of the profile's owner")))
 }

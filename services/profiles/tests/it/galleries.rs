@@ -42,12 +42,12 @@ async fn files_must_be_there_and_the_owners() {
     ana.create(vet()).await;
     let [own, other] = [&ana, &ben].map(|who| world.peers.file(who.id, Folder::Portfolio));
     for ids in [&[other][..], &[own, Uuid::now_v7()]] {
-        refused!(ana.try_update(&ana, images(ids)).await, InvalidArgument, "MEDIA_NOT_YOURS");
+        refused!(ana.try_update(&ana, images(ids)).await, InvalidArgument, "MEDIA_UNKNOWN");
         let addition = append(&ana, ProfileKind::Specialist, ids);
-        refused!(ana.profiles().append_media(addition).await, InvalidArgument, "MEDIA_NOT_YOURS");
+        refused!(ana.profiles().append_media(addition).await, InvalidArgument, "MEDIA_UNKNOWN");
     }
     let of_admin = world.peers.file(admin.id, Folder::Portfolio);
-    refused!(admin.try_update(&ana, images(&[of_admin])).await, InvalidArgument, "MEDIA_NOT_YOURS");
+    refused!(admin.try_update(&ana, images(&[of_admin])).await, InvalidArgument, "MEDIA_UNKNOWN");
     assert_eq!(gallery(&admin.try_update(&ana, images(&[own])).await.unwrap()), [own]);
 
     let addition = append(&ana, ProfileKind::Specialist, &[own]);

@@ -114,7 +114,7 @@ async fn documents_are_private_files_of_the_specialist() {
     let public = world.peers.file(ana.id, Folder::Portfolio);
     refused!(ana.try_update(&ana, title(public)).await, InvalidArgument, "NOT_PRIVATE");
     let others = world.peers.file(ben.id, Folder::Verification);
-    refused!(ana.try_update(&ana, title(others)).await, InvalidArgument, "MEDIA_NOT_YOURS");
+    refused!(ana.try_update(&ana, title(others)).await, InvalidArgument, "MEDIA_UNKNOWN");
     let nonsense = SpecialistInput { title_id: Some("7".into()), ..SpecialistInput::default() };
     refused!(ana.try_update(&ana, Input::Specialist(nonsense)).await, InvalidArgument, "INVALID_FIELDS");
 }
