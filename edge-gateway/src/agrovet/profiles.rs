@@ -15,7 +15,7 @@ use proto::profiles::v1::{
     self, AppendMediaRequest, CreateProfileRequest, DeleteProfileRequest, GetProfileRequest, ListProfilesRequest,
     ListVerificationsRequest, ProfileKind, RateSpecialistRequest, ReviewVerificationRequest, UpdateProfileRequest,
 };
-use tonic::Status;
+use tonic::{Code, Status};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -80,8 +80,11 @@ pub async fn list<K: Shown>(
     Query(Search(search)): Query<Search>,
 ) -> Result<Json<Paged<K>>> {
     let user_id = match narrowed.user_id {
-        // Nobody has the nil id.
-        Some(number) => edge.user_id(number).await.unwrap_or_default().to_string(),
+        Some(number) => match edge.user_id(number).await {
+            // Whom nobody knows has no profile; and nobody has the nil id.
+            Err(unknown) if unknown.code() == Code::NotFound => Uuid::nil().to_string(),
+            known => known?.to_string(),
+        },
         None => String::new(),
     };
     let request = ListProfilesRequest {
