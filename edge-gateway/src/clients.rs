@@ -31,6 +31,10 @@ use proto::users::v1::{GetUserRequest, User, get_user_request::Key};
 use tonic::Status;
 use uuid::Uuid;
 
+/// Bytes of an answer. The largest is a page of a hundred posts with the longest texts and all the comments that come
+/// along, some 24 MiB; tonic's own limit of 4 MiB would let a few long texts close a list to everybody.
+const LARGEST: usize = 32 << 20;
+
 /// About 32 MB when full.
 const REMEMBERED: u64 = 500_000;
 
@@ -46,7 +50,7 @@ pub struct Clients {
 macro_rules! clients {
     ($($name:ident $service:literal $client:ident)*) => {$(
         pub fn $name(&self) -> $client<Peer> {
-            $client::new(self.peer($service).clone())
+            $client::new(self.peer($service).clone()).max_decoding_message_size(LARGEST)
         }
     )*};
 }

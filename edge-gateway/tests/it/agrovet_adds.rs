@@ -49,6 +49,32 @@ fn ids(body: &Value) -> Vec<i64> {
 }
 
 #[tokio::test]
+async fn who_becomes_a_business_sells_without_signing_in_again() {
+    let world = World::start().await;
+    let ana = world.agrovet("Ana", "59170000001", "consumer").await;
+    let own = format!("/api/profiles/consumers/{}/", ana.id);
+    assert_eq!(world.call(Method::DELETE, &own, &ana.token, json!({})).await.status, 204);
+    let shop = json!({ "business_name": "La Vaca", "descriptions": "Todo para el campo", "contact": "88887777" });
+    assert_eq!(world.call(Method::POST, "/api/profiles/businessmen/", &ana.token, shop).await.status, 201);
+    testkit::eventually("the role is known", async || {
+        world.call(Method::POST, "/api/adds/", &ana.token, semental()).await.status == 201
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn long_texts_do_not_close_a_list() {
+    let world = World::start().await;
+    let ana = world.agrovet("Ana", "59170000001", "Specialist").await;
+    let long = "🐂".repeat(20_000);
+    for _ in 0..60 {
+        world.offers(&ana, json!({ "description": long })).await;
+    }
+    assert_eq!(world.adds("/api/adds/?page_size=100").await.len(), 60);
+    assert_eq!(world.adds("/api/adds/nearby/?lat=12.1063&lon=-85.3645").await.len(), 60);
+}
+
+#[tokio::test]
 async fn who_sells_publishes_with_pictures_and_everybody_reads() {
     let world = World::start().await;
     let ana = world.agrovet("Ana", "59170000001", "Specialist").await;

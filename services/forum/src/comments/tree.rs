@@ -15,6 +15,8 @@ use crate::reactions::type_of;
 
 /// Rows of a statement; the upper levels come first.
 pub(super) const MOST: i64 = 2000;
+/// Bytes of their texts: an answer has to fit into a message.
+const MOST_BYTES: usize = 8 << 20;
 
 /// How much of a tree is asked for.
 #[derive(Clone, Copy, Debug)]
@@ -153,14 +155,22 @@ pub(super) struct Tree<'p> {
     /// The first level where comments are named one by one.
     named: HashMap<i64, Row>,
     siblings: HashMap<Below, Vec<Row>>,
-    /// The statement found as many as it may: what the last row stands below may have more, and what was not reached
-    /// anything.
+    /// There are as many rows or bytes as there may be: what the last row stands below may have more, and what was not
+    /// reached anything.
     cut: Option<Below>,
 }
 
 impl<'p> Tree<'p> {
-    pub(super) fn new(pager: &'p Pager, viewer: Option<Caller>, depth: &Depth, rows: Vec<Row>) -> Self {
-        let cut = rows.last().filter(|_| rows.len() as i64 == MOST).map(Row::below);
+    pub(super) fn new(pager: &'p Pager, viewer: Option<Caller>, depth: &Depth, mut rows: Vec<Row>) -> Self {
+        let mut bytes = 0;
+        let fitting = rows.iter().take_while(|row| {
+            bytes += row.content.len();
+            bytes <= MOST_BYTES
+        });
+        let fitting = fitting.count();
+        let full = rows.len() as i64 == MOST || fitting < rows.len();
+        rows.truncate(fitting);
+        let cut = rows.last().filter(|_| full).map(Row::below);
         let (mut named, mut siblings) = (HashMap::new(), HashMap::<_, Vec<_>>::new());
         for row in rows {
             if row.rank == 0 {
@@ -174,6 +184,9 @@ impl<'p> Tree<'p> {
 
     /// The siblings below something on a post, and all below them.
     pub(super) fn below(&mut self, post: i64, below: Below) -> kit::Result<CommentThread> {
+        if self.cut.is_some() && !self.siblings.contains_key(&below) {
+            return Ok(CommentThread { more_token: self.seal(post, below, None)?, ..CommentThread::default() });
+        }
         self.group(post, below, self.depth.top)
     }
 
@@ -284,6 +297,18 @@ mod tests {
         assert_ne!(thread.more_token, "");
         assert_ne!(thread.comments[0].replies.as_ref().unwrap().more_token, "");
         assert_eq!(thread.comments[1].replies.as_ref().unwrap().more_token, "");
+    }
+
+    #[test]
+    fn long_texts_cut_an_answer_too() {
+        let long = |id, rank| Row { content: "x".repeat(MOST_BYTES / 4), ..row(id, None, 1, rank) };
+        let rows: Vec<_> = (1..=6).map(|n| long(n, n)).collect();
+        let (pager, thread) = tree(Depth { top: 5, replies: 2, levels: 5 }, rows.clone());
+        let end = pager.open::<Option<Place>>(&scope(1, Below::Post(1)), &thread.more_token).unwrap().flatten();
+        assert_eq!((ids(&thread), end.map(|place| place.id)), (vec![1, 2, 3, 4], Some(4)));
+        // Another post of the same page was not reached, which does not say that nobody commented on it.
+        let other = Tree::new(&pager, None, &Depth { top: 5, replies: 2, levels: 5 }, rows).below(2, Below::Post(2));
+        assert_ne!(other.unwrap().more_token, "");
     }
 
     #[test]
