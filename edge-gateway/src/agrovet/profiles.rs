@@ -32,6 +32,7 @@ use crate::routes::{Created, Describe, NoContent, Operation};
 use crate::upload::File;
 
 const NOT_FOUND: &str = "No encontrado.";
+const NOT_YOURS: &str = "No tiene permiso para modificar este recurso.";
 
 /// The person in the path, whose profile the caller may change: oneself, or anybody for staff. Found out before the
 /// body is read.
@@ -47,7 +48,7 @@ impl FromRequestParts<Agrovet> for Owner {
             return Ok(Self(caller.id));
         }
         if !caller.admin() {
-            return Err(Error::detail(403, "No tiene permiso para modificar este recurso."));
+            return Err(Error::detail(403, NOT_YOURS));
         }
         Ok(Self(user_id(edge, number).await?))
     }
@@ -59,6 +60,25 @@ impl Describe for Owner {
         Path::<i64>::describe(operation);
         operation.answer(403, "Somebody else");
         operation.answer(404, "No such profile");
+    }
+}
+
+/// The person in the path, who must be the caller: what is uploaded becomes the uploader's, so staff cannot do it either.
+pub struct Oneself(Uuid);
+
+impl FromRequestParts<Agrovet> for Oneself {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, edge: &Agrovet) -> Result<Self> {
+        let caller = <Caller as FromRequestParts<Agrovet>>::from_request_parts(parts, edge).await?;
+        let Path(number) = Path::<i64>::from_request_parts(parts, edge).await?;
+        if number == caller.number { Ok(Self(caller.id)) } else { Err(Error::detail(403, NOT_YOURS)) }
+    }
+}
+
+impl Describe for Oneself {
+    fn describe(operation: &mut Operation) {
+        Owner::describe(operation);
     }
 }
 
@@ -189,7 +209,7 @@ pub async fn delete<K: Shown>(State(edge): State<Agrovet>, Owner(owner): Owner) 
 pub async fn upload<K: Shown>(
     State(edge): State<Agrovet>,
     base: Base,
-    Owner(owner): Owner,
+    Oneself(owner): Oneself,
     Input(form): Input<Pictures>,
 ) -> Result<Created<Vec<Media>>> {
     if form.files.is_empty() {

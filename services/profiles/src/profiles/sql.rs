@@ -256,8 +256,11 @@ pub(super) async fn insert_profile(
     now: DateTime<Utc>,
 ) -> kit::Result<Option<ProfileRow>> {
     let row = profiles!(
-        "insert into profiles (user_id, user_number, kind, name, speciality, created_at, updated_at)
-         values ($1, $2, $3, $4, case $3 when 'BUSINESSMAN' then 'VETERINARY_SHOP' end, $5, $5)
+        "insert into profiles (user_id, user_number, kind, name, speciality, submission, created_at, updated_at)
+         values (
+             $1, $2, $3, $4, case $3 when 'BUSINESSMAN' then 'VETERINARY_SHOP' end,
+             coalesce((select submission from welcomed where user_id = $1), 0), $5, $5
+         )
          on conflict do nothing returning",
         "",
         person.id,
@@ -362,9 +365,16 @@ pub(crate) async fn update_points(
     Ok(row.fetch_one(conn).await?.into())
 }
 
-/// With its ratings.
+/// With its ratings; the count of its documents is kept for the next one.
 pub(crate) async fn delete_profile(conn: &mut PgConnection, id: i64) -> kit::Result<()> {
-    sqlx::query!("delete from profiles where id = $1", id).execute(conn).await?;
+    sqlx::query!(
+        "with gone as (delete from profiles where id = $1 returning user_id, submission)
+         insert into welcomed (user_id, submission) select user_id, submission from gone
+         on conflict (user_id) do update set submission = excluded.submission",
+        id
+    )
+    .execute(conn)
+    .await?;
     Ok(())
 }
 

@@ -1,8 +1,8 @@
 use proto::media::v1::Folder;
 use proto::profiles::v1::profile_input::Details as Input;
 use proto::profiles::v1::{
-    Credential, ListVerificationsRequest, ListVerificationsResponse, Profile, ReviewVerificationRequest,
-    SpecialistInput, VerificationState,
+    Credential, DeleteProfileRequest, ListVerificationsRequest, ListVerificationsResponse, Profile, ProfileKind,
+    ReviewVerificationRequest, SpecialistInput, VerificationState,
 };
 use tonic::Status;
 use uuid::Uuid;
@@ -89,6 +89,20 @@ async fn a_rejection_has_a_reason_and_a_new_document_another_chance() {
     let none = ana.update(none).await;
     assert_eq!((verification(&none).state(), verification(&none).title_id), (VerificationState::Unspecified, None));
     refused!(review(&admin, &ana, 3, VerificationState::Approved).await, FailedPrecondition, "NO_DOCUMENTS");
+}
+
+#[tokio::test]
+async fn a_review_of_a_former_profile_is_none_of_the_next() {
+    let world = World::start().await;
+    let admin = world.admin();
+    let ana = waiting(&world, 1).await;
+    ana.profiles()
+        .delete_profile(DeleteProfileRequest { user_id: ana.id.to_string(), kind: ProfileKind::Specialist.into() })
+        .await
+        .unwrap();
+    let ana = waiting(&world, 1).await;
+    assert_eq!(verification(&ana.see(&ana).await.unwrap()).submission, 2);
+    refused!(review(&admin, &ana, 1, VerificationState::Approved).await, Aborted, "SUBMISSION_CHANGED");
 }
 
 #[tokio::test]
