@@ -181,7 +181,7 @@ impl CommunityService for Forum {
         let now = self.clock.now();
 
         let mut tx = begin(&self.db).await?;
-        lock_managed(&mut tx, request.id, caller).await?;
+        lock_led(&mut tx, request.id, caller).await?;
         let before = memberships::fetch_member(&mut *tx, request.id, user).await?;
         let before = before.ok_or_else(|| not_found("MEMBER_NOT_FOUND", "no such member"))?;
         if before.role() == role {
@@ -199,16 +199,30 @@ impl CommunityService for Forum {
     }
 }
 
-/// The community, locked for a change that its owner and administrators may make; of a seed only the latter.
+/// The community, locked for a change that its owner, who made it, and administrators may make; of a seed only the last.
 async fn lock_managed(conn: &mut PgConnection, id: i64, caller: Caller) -> kit::Result<Locked> {
     let locked = lock_community(conn, id).await?.ok_or_else(no_such_community)?;
-    let owner = !locked.seed && fetch_role(&mut *conn, id, caller.id).await? == Some(Role::Owner);
-    if owner || caller.admin() { Ok(locked) } else { Err(not_yours()) }
+    if locked.created_by == Some(caller.id) || leads(conn, id, &locked, caller).await? {
+        return Ok(locked);
+    }
+    Err(not_yours())
+}
+
+/// The same for what is the present owner's business, whoever made it.
+async fn lock_led(conn: &mut PgConnection, id: i64, caller: Caller) -> kit::Result<Locked> {
+    let locked = lock_community(conn, id).await?.ok_or_else(no_such_community)?;
+    if leads(conn, id, &locked, caller).await? { Ok(locked) } else { Err(not_yours()) }
+}
+
+async fn leads(conn: &mut PgConnection, id: i64, locked: &Locked, caller: Caller) -> kit::Result<bool> {
+    Ok(caller.admin() || !locked.seed && fetch_role(conn, id, caller.id).await? == Some(Role::Owner))
 }
 
 /// What a change needs to know of a community.
 pub(crate) struct Locked {
     seed: bool,
+    /// Nobody made the seeds.
+    created_by: Option<Uuid>,
     cover_media_id: Option<Uuid>,
     avatar_media_id: Option<Uuid>,
 }

@@ -131,8 +131,14 @@ impl PostService for Forum {
         let caller = caller(&request)?;
         let change = request.into_inner();
         let mut tx = begin(&self.db).await?;
-        // Communities are locked before posts, hence this look ahead; what it saw is checked below.
-        let seen = fetch_place(&mut *tx, change.id).await?.ok_or_else(no_such_post)?;
+        // Communities are locked before posts, hence this look ahead; what it saw is checked below. Whose post it is and
+        // that it was removed come before what is wrong with the change.
+        let Place { community_id: seen, author_id, removed } =
+            fetch_place(&mut *tx, change.id).await?.ok_or_else(no_such_post)?;
+        may_change(caller, author_id, removed)?;
+        if removed && !caller.admin() {
+            return Err(refused("LOCKED", "moderators removed this post").into());
+        }
         let goal = match change.community_id {
             _ if change.clear_community => None,
             Some(community_id) => Some(community_id),
@@ -148,12 +154,12 @@ impl PostService for Forum {
             }
         }
         let before = lock_post(&mut tx, change.id).await?.ok_or_else(no_such_post)?;
-        caller.may_act_for(before.author_id)?;
-        if before.removed_at.is_some() && !caller.admin() {
-            return Err(refused("LOCKED", "moderators removed this post").into());
-        }
-        if before.community_id != seen {
+        if before.community_id != seen || before.removed_at.is_some() != removed {
             return Err(kit::error::aborted("CONFLICT", "another change came in between").into());
+        }
+        // Or reports would be settled by the moderators whom the author chose.
+        if goal != seen && !caller.admin() && reports_open(&mut *tx, change.id).await? {
+            return Err(refused("LOCKED", "moderators have yet to look at reports").into());
         }
         update_post(&mut tx, &change, goal, self.clock.now()).await?;
         if goal != seen && before.removed_at.is_none() {
@@ -176,7 +182,7 @@ impl PostService for Forum {
         let id = request.get_ref().id;
         let mut tx = begin(&self.db).await?;
         let post = lock_placed(&mut tx, id).await?;
-        caller.may_act_for(post.author_id)?;
+        may_change(caller, post.author_id, post.removed_at.is_some())?;
         if let (Some(community_id), None) = (post.community_id, post.removed_at) {
             add_posts(&mut tx, community_id, -1).await?;
         }
@@ -212,7 +218,7 @@ impl Forum {
 
 /// A post and, before it, its community, locked for a change that moves counters.
 pub(crate) async fn lock_placed(conn: &mut PgConnection, id: i64) -> kit::Result<LockedPost> {
-    let seen = fetch_place(&mut *conn, id).await?.ok_or_else(no_such_post)?;
+    let seen = fetch_place(&mut *conn, id).await?.ok_or_else(no_such_post)?.community_id;
     if let Some(community_id) = seen {
         lock_community(conn, community_id).await?;
     }
@@ -221,6 +227,11 @@ pub(crate) async fn lock_placed(conn: &mut PgConnection, id: i64) -> kit::Result
         return Err(kit::error::aborted("CONFLICT", "another change came in between"));
     }
     Ok(post)
+}
+
+/// Author and administrators. To others a post that was removed does not exist.
+fn may_change(caller: Caller, author_id: Uuid, removed: bool) -> kit::Result<()> {
+    caller.may_act_for(author_id).map_err(|refusal| if removed { no_such_post() } else { refusal })
 }
 
 /// Locks the community into which somebody wants to post. A ban that is being made waits for this lock, or we for it.

@@ -37,8 +37,7 @@ const ACTIONS: &[(ModerationAction, &str)] = &[
 
 /// An entry of the log.
 #[derive(Serialize, ToSchema)]
-#[schema(as = ModerationEntry)]
-pub struct Entry {
+pub struct ModerationEntry {
     id: i64,
     community_id: Option<i64>,
     moderator: Person,
@@ -52,7 +51,7 @@ pub struct Entry {
     created_at: String,
 }
 
-impl Entry {
+impl ModerationEntry {
     fn of(entry: v1::LogEntry, beside: &Beside) -> Self {
         Self {
             id: entry.id,
@@ -79,8 +78,8 @@ async fn logged(
     base: Base,
     caller: Caller,
     done: Result<Response<v1::LogEntry>, Status>,
-) -> Result<Json<Entry>> {
-    Ok(Json(shown_one(edge, base, Some(caller), done?.into_inner(), Entry::of).await))
+) -> Result<Json<ModerationEntry>> {
+    Ok(Json(shown_one(edge, base, Some(caller), done?.into_inner(), ModerationEntry::of).await))
 }
 
 fn post(id: i64) -> Option<v1::Target> {
@@ -154,7 +153,7 @@ pub async fn remove_post(
     caller: Caller,
     Path(id): Path<i64>,
     Input(Reason(reason)): Input<Reason>,
-) -> Result<Json<Entry>> {
+) -> Result<Json<ModerationEntry>> {
     let done = edge.moderation().remove_content(RemoveContentRequest { target: post(id), reason }).await;
     logged(&edge, base, caller, done).await
 }
@@ -165,7 +164,7 @@ pub async fn remove_comment(
     caller: Caller,
     Path(id): Path<i64>,
     Input(Reason(reason)): Input<Reason>,
-) -> Result<Json<Entry>> {
+) -> Result<Json<ModerationEntry>> {
     let done = edge.moderation().remove_content(RemoveContentRequest { target: comment(id), reason }).await;
     logged(&edge, base, caller, done).await
 }
@@ -176,7 +175,7 @@ pub async fn restore_post(
     caller: Caller,
     Path(id): Path<i64>,
     Input(Reason(reason)): Input<Reason>,
-) -> Result<Json<Entry>> {
+) -> Result<Json<ModerationEntry>> {
     let done = edge.moderation().restore_content(RestoreContentRequest { target: post(id), reason }).await;
     logged(&edge, base, caller, done).await
 }
@@ -187,7 +186,7 @@ pub async fn restore_comment(
     caller: Caller,
     Path(id): Path<i64>,
     Input(Reason(reason)): Input<Reason>,
-) -> Result<Json<Entry>> {
+) -> Result<Json<ModerationEntry>> {
     let done = edge.moderation().restore_content(RestoreContentRequest { target: comment(id), reason }).await;
     logged(&edge, base, caller, done).await
 }
@@ -240,7 +239,7 @@ pub async fn lock(
     caller: Caller,
     Path(post_id): Path<i64>,
     Input(Lock { locked, reason: Reason(reason) }): Input<Lock>,
-) -> Result<Json<Entry>> {
+) -> Result<Json<ModerationEntry>> {
     let done = edge.moderation().lock_post(LockPostRequest { post_id, locked, reason }).await;
     logged(&edge, base, caller, done).await
 }
@@ -264,7 +263,7 @@ pub async fn pin(
     caller: Caller,
     Path(post_id): Path<i64>,
     Input(Pin { pinned, reason: Reason(reason) }): Input<Pin>,
-) -> Result<Json<Entry>> {
+) -> Result<Json<ModerationEntry>> {
     let done = edge.moderation().pin_post(PinPostRequest { post_id, pinned, reason }).await;
     logged(&edge, base, caller, done).await
 }
@@ -287,7 +286,7 @@ pub async fn ban(
     caller: Caller,
     Path(community_id): Path<i64>,
     Input(Ban { user, reason: Reason(reason) }): Input<Ban>,
-) -> Result<Json<Entry>> {
+) -> Result<Json<ModerationEntry>> {
     let user_id = edge.user_id(user).await?.to_string();
     let done = edge.moderation().ban_member(BanMemberRequest { community_id, user_id, reason }).await;
     logged(&edge, base, caller, done).await
@@ -299,7 +298,7 @@ pub async fn unban(
     caller: Caller,
     Path(community_id): Path<i64>,
     Input(Ban { user, reason: Reason(reason) }): Input<Ban>,
-) -> Result<Json<Entry>> {
+) -> Result<Json<ModerationEntry>> {
     let user_id = edge.user_id(user).await?.to_string();
     let done = edge.moderation().unban_member(UnbanMemberRequest { community_id, user_id, reason }).await;
     logged(&edge, base, caller, done).await
@@ -363,7 +362,7 @@ pub async fn log(
     caller: Option<Caller>,
     Path(community_id): Path<i64>,
     page: Page,
-) -> Result<Json<Paged<Entry>>> {
+) -> Result<Json<Paged<ModerationEntry>>> {
     let paged = page
         .fetch(|page_size, skip| {
             let request = ListModerationLogRequest { community_id, page_size, skip, ..Default::default() };
@@ -374,5 +373,5 @@ pub async fn log(
             }
         })
         .await?;
-    Ok(shown(&edge, base, caller, paged, Entry::of).await)
+    Ok(shown(&edge, base, caller, paged, ModerationEntry::of).await)
 }

@@ -189,7 +189,7 @@ pub(super) async fn delete_community(conn: &mut PgConnection, id: i64) -> kit::R
 pub(crate) async fn lock_community(conn: &mut PgConnection, id: i64) -> kit::Result<Option<Locked>> {
     let locked = sqlx::query_as!(
         Locked,
-        r#"select joined_by is not null as "seed!", cover_media_id, avatar_media_id
+        r#"select joined_by is not null as "seed!", created_by, cover_media_id, avatar_media_id
            from communities where id = $1 for no key update"#,
         id
     );

@@ -1,11 +1,12 @@
 //! The SQL of moderation, one statement each.
 
 use chrono::{DateTime, Utc};
+use kit::db::OnConstraint;
 use kit::identity::Caller;
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
-use super::{About, Deed, LogPlace, LogRow, QueuePlace, QueueRow};
+use super::{About, Deed, LogPlace, LogRow, QueuePlace, QueueRow, no_such_target};
 
 /// Where a reported thing stands.
 pub(super) struct PlaceRow {
@@ -58,7 +59,8 @@ pub(super) async fn upsert_report(
         reason,
         now
     );
-    Ok(report.fetch_one(conn).await?)
+    // The post is locked, the comment is not: it may go at this moment.
+    report.fetch_one(conn).await.on_constraint("reports_comment_id_fkey", no_such_target)
 }
 
 pub(super) async fn add_to_queue(conn: &mut PgConnection, place: &PlaceRow, now: DateTime<Utc>) -> kit::Result<()> {

@@ -57,9 +57,19 @@ pub(super) async fn fetch_author(db: impl PgExecutor<'_>, id: i64) -> kit::Resul
     Ok(author.fetch_optional(db).await?)
 }
 
-/// The community of a post, if there is the post.
-pub(super) async fn fetch_place(db: impl PgExecutor<'_>, id: i64) -> kit::Result<Option<Option<i64>>> {
-    let place = sqlx::query_scalar!("select community_id from posts where id = $1", id);
+/// Where a post is and whose.
+pub(super) struct Place {
+    pub(super) community_id: Option<i64>,
+    pub(super) author_id: Uuid,
+    pub(super) removed: bool,
+}
+
+pub(super) async fn fetch_place(db: impl PgExecutor<'_>, id: i64) -> kit::Result<Option<Place>> {
+    let place = sqlx::query_as!(
+        Place,
+        r#"select community_id, author_id, removed_at is not null as "removed!" from posts where id = $1"#,
+        id
+    );
     Ok(place.fetch_optional(db).await?)
 }
 
@@ -127,6 +137,15 @@ pub(super) async fn update_post(
     .execute(conn)
     .await?;
     Ok(())
+}
+
+/// Whether somebody complained about the post or its comments and nobody decided yet.
+pub(super) async fn reports_open(db: impl PgExecutor<'_>, post_id: i64) -> kit::Result<bool> {
+    let open = sqlx::query_scalar!(
+        r#"select exists (select from reported where post_id = $1 and open > 0) as "open!""#,
+        post_id
+    );
+    Ok(open.fetch_one(db).await?)
 }
 
 /// The moderators' queue follows a post into its new community.

@@ -138,6 +138,17 @@ async fn an_owner_names_moderators_and_a_successor() {
     assert_eq!(set_role(&ana, id, &eva, MemberRole::Owner).await.unwrap(), MemberRole::Owner);
     assert_eq!(members(&eva, id).await, [(3, Owner), (1, Moderator), (2, Moderator)]);
     refused!(set_role(&ana, id, &ben, MemberRole::Member).await, PermissionDenied, "NOT_YOURS");
+    // Who made it may still change it, also after leaving and coming back.
+    leave(&ana, id).await.unwrap();
+    join(&ana, id).await.unwrap();
+    let change = |description: &str| UpdateCommunityRequest {
+        id,
+        description: Some(description.to_owned()),
+        ..UpdateCommunityRequest::default()
+    };
+    ana.communities().update_community(change("Colmenas")).await.unwrap();
+    refused!(ben.communities().update_community(change("x")).await, PermissionDenied, "NOT_YOURS");
+    set_role(&eva, id, &ana, MemberRole::Moderator).await.unwrap();
     let stranger = world.person(9);
     refused!(set_role(&eva, id, &stranger, MemberRole::Moderator).await, NotFound, "MEMBER_NOT_FOUND");
 

@@ -2,7 +2,7 @@ use proto::forum::v1::{
     BanMemberRequest, DismissReportsRequest, JoinCommunityRequest, ListModerationLogRequest, ListPostsRequest,
     ListReportsRequest, ListReportsResponse, LockPostRequest, LogEntry, MemberRole, ModerationAction, PinPostRequest,
     RemoveContentRequest, ReportContentRequest, RestoreContentRequest, SetMemberRoleRequest, Target, TargetKind,
-    UnbanMemberRequest,
+    UnbanMemberRequest, UpdatePostRequest,
 };
 use tonic::Status;
 
@@ -136,6 +136,10 @@ async fn reports_queue_up_by_thing_until_moderators_decide() {
     assert_eq!(queue(&ana, Some(community)).await.unwrap().total_size, 0);
     assert_eq!(log(&world, community).await, [ModerationAction::Dismiss, ModerationAction::Remove]);
 
+    // Its author does not choose who looks at the reports.
+    let elsewhere = ben.found("dos").await.id;
+    let escape = UpdatePostRequest { id, community_id: Some(elsewhere), ..UpdatePostRequest::default() };
+    refused!(ben.posts().update_post(escape).await, FailedPrecondition, "LOCKED");
     for unknown in [post(999), comment(999), post(other)] {
         refused!(report(&eva, unknown, "x").await, NotFound, "TARGET_NOT_FOUND");
     }
