@@ -23,7 +23,7 @@ use crate::address::Base;
 use crate::agrovet::batch;
 use crate::agrovet::media::Media;
 use crate::agrovet::page::{Page, Paged};
-use crate::agrovet::users::whole_place;
+use crate::agrovet::users::{fetch, whole_place};
 use crate::agrovet::{Agrovet, Error, Result, price, time};
 use crate::form::{Decimal, Fields, Form, Wrong};
 use crate::input::{Input, Path, Query};
@@ -302,10 +302,10 @@ impl FromRequestParts<Agrovet> for Seller {
     async fn from_request_parts(parts: &mut Parts, edge: &Agrovet) -> Result<Self> {
         let caller = <Caller as FromRequestParts<Agrovet>>::from_request_parts(parts, edge).await?;
         let selling: Roles = [Role::Specialist, Role::Businessman].into_iter().collect();
-        match caller.roles.intersects(selling) {
-            true => Ok(Self),
-            false => Err(denied("ROLE_MISSING", "specialists and businesses only").into()),
-        }
+        // Who became one just now may have a token that does not know it yet.
+        let sells = caller.roles.intersects(selling)
+            || Roles::from_numbers(&fetch(edge, caller.id.to_string()).await?.roles).intersects(selling);
+        if sells { Ok(Self) } else { Err(denied("ROLE_MISSING", "specialists and businesses only").into()) }
     }
 }
 

@@ -94,8 +94,7 @@ const ALIASES: &[(&str, &str)] = &[
 ];
 
 /// The services as Conectar's clients call them. The others join with their releases.
-pub const SERVICES: &[(&str, &str)] =
-    &[("auth", "autenticacion"), ("users", "usuarios"), ("media", "archivos"), ("marketplace", "mercado")];
+pub const SERVICES: &[(&str, &str)] = &[("auth", "autenticacion"), ("users", "usuarios"), ("media", "archivos")];
 
 /// The version that a path asks for, and the path without its prefix: `/api/v2/users/me` → `v2`, `/users/me`.
 pub fn unprefixed(path: &str) -> (&'static str, &str) {

@@ -105,6 +105,7 @@ impl AdService for Marketplace {
 
     async fn create_ad(&self, request: Request<CreateAdRequest>) -> Result<Response<Ad>, Status> {
         let caller = caller(&request)?;
+        self.must_sell(caller).await?;
         let mut new = request.into_inner();
         let main = Some(std::mem::take(&mut new.main_image_id)).filter(|id| !id.is_empty());
         let secondary = std::mem::take(&mut new.secondary_image_ids);

@@ -38,10 +38,12 @@ impl Marketplace {
     /// Ads are deleted rather than archived: title, text, place and pictures are the person's own words. What the other
     /// side of an order needs stands in the order.
     async fn forget_person(&self, tx: &mut PgConnection, event: UserDeleted) -> kit::Result<()> {
+        // First the ads: who is buying one has an order that we see then, and who comes later finds no ad.
+        let ads = lock_ads_of(tx, event.user_id).await?;
         for (order, ad) in list_open_orders_of(tx, event.user_id).await? {
             self.cancel(tx, ad, order, None).await?;
         }
-        for ad in lock_ads_of(tx, event.user_id).await? {
+        for ad in ads {
             delete_ad(tx, ad.id).await?;
             publish_deleted(tx, &ad).await?;
         }

@@ -13,12 +13,16 @@ mod pictures;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use kit::identity::{Caller, try_caller};
+use kit::error::denied;
+use kit::identity::{Caller, Roles, try_caller};
+use proto::access::v1::Role;
 use proto::marketplace::v1::ad_service_server::AdServiceServer;
 use proto::marketplace::v1::category_service_server::CategoryServiceServer;
 use proto::marketplace::v1::follow_service_server::FollowServiceServer;
 use proto::marketplace::v1::order_service_server::OrderServiceServer;
 use proto::media::v1::media_service_client::MediaServiceClient;
+use proto::users::v1::GetUserRequest;
+use proto::users::v1::get_user_request::Key;
 use proto::users::v1::user_service_client::UserServiceClient;
 use sqlx::{PgPool, PgTransaction};
 use tonic::Request;
@@ -57,6 +61,20 @@ impl Marketplace {
             media: MediaServiceClient::new(kit.peer("media")),
             users: UserServiceClient::new(kit.peer("users")),
             pay_within: payment_minutes.map(|minutes| TimeDelta::minutes(minutes.into())),
+        }
+    }
+
+    /// Specialists and businesses sell. Who became one just now may have a token that does not know it yet.
+    async fn must_sell(&self, caller: Caller) -> kit::Result<()> {
+        let sellers: Roles = [Role::Specialist, Role::Businessman].into_iter().collect();
+        if caller.roles.intersects(sellers) {
+            return Ok(());
+        }
+        let request = GetUserRequest { key: Some(Key::Id(caller.id.to_string())) };
+        let user = self.users.clone().get_user(request).await?.into_inner();
+        match Roles::from_numbers(&user.roles).intersects(sellers) {
+            true => Ok(()),
+            false => Err(denied("ROLE_MISSING", "specialists and businesses only")),
         }
     }
 

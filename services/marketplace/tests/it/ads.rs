@@ -35,6 +35,8 @@ async fn only_who_sells_may_publish() {
         refused!(person.ads().create_ad(new()).await, PermissionDenied, "ROLE_MISSING");
     }
     world.person(50, Role::Businessman).offers("Toro").await;
+    // A business by now, whose token is from before.
+    world.person(1000, Role::Consumer).offers("Toro").await;
 }
 
 #[tokio::test]

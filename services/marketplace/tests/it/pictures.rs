@@ -51,8 +51,8 @@ async fn no_ad_shows_what_is_not_there_or_not_the_publishers() {
         let mut ads = ana.ads();
         async move { ads.create_ad(new).await }
     };
-    refused!(create(foreign, &[]).await, PermissionDenied, "NOT_YOURS");
-    refused!(create(nobodys, &[foreign]).await, PermissionDenied, "NOT_YOURS");
+    refused!(create(foreign, &[]).await, InvalidArgument, "MEDIA_UNKNOWN");
+    refused!(create(nobodys, &[foreign]).await, InvalidArgument, "MEDIA_UNKNOWN");
     assert_eq!(world.media.owner(nobodys), "");
     refused!(create(Uuid::now_v7(), &[]).await, InvalidArgument, "MEDIA_UNKNOWN");
     refused!(create(nobodys, &[Uuid::now_v7()]).await, InvalidArgument, "MEDIA_UNKNOWN");
@@ -65,5 +65,5 @@ async fn no_ad_shows_what_is_not_there_or_not_the_publishers() {
     let file = world.media.file(None, Kind::Image);
     admin.changes(change(file)).await.unwrap();
     assert_eq!(world.media.owner(file), ana.id.to_string());
-    refused!(admin.changes(change(foreign)).await, PermissionDenied, "NOT_YOURS");
+    refused!(admin.changes(change(foreign)).await, InvalidArgument, "MEDIA_UNKNOWN");
 }
