@@ -5,7 +5,7 @@
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use sqlx::postgres::PgCopyIn;
-use sqlx::{AssertSqlSafe, PgConnection, PgTransaction};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, PgTransaction};
 use std::io::Write as _;
 use uuid::Uuid;
 
@@ -48,6 +48,7 @@ values! { Bool bool Int i64 Float f64 Uuid Uuid Time DateTime<Utc> Text &'a str 
 
 /// A load that has begun: the tables' secondary indexes are gone until [`Load::finish`], and nobody else writes to them.
 pub struct Load {
+    pool: PgPool,
     tx: PgTransaction<'static>,
     /// What makes the indexes again.
     indexes: Vec<String>,
@@ -55,7 +56,7 @@ pub struct Load {
 }
 
 impl Load {
-    pub async fn begin(pool: &sqlx::PgPool, tables: &[&'static str]) -> Result<Self> {
+    pub async fn begin(pool: &PgPool, tables: &[&'static str]) -> Result<Self> {
         let mut tx = pool.begin().await?;
         // Building the indexes may take minutes, and wants memory.
         for setting in [
@@ -82,7 +83,7 @@ impl Load {
             sqlx::query(AssertSqlSafe(format!("drop index {name}"))).execute(&mut *tx).await?;
         }
         let indexes = indexes.into_iter().map(|(_, definition)| definition).collect();
-        Ok(Self { tx, indexes, tables: tables.to_vec() })
+        Ok(Self { pool: pool.clone(), tx, indexes, tables: tables.to_vec() })
     }
 
     /// For statements beside the COPYs, such as the next free number of a sequence.
@@ -96,15 +97,20 @@ impl Load {
         Ok(Copy { sink: self.tx.copy_in_raw(&statement).await?, text: Vec::with_capacity(CHUNK + 4096) })
     }
 
-    /// Builds the indexes, makes the rows visible and lets the planner know them.
+    /// Builds the indexes, makes the rows visible and tells the planner of them.
     pub async fn finish(mut self) -> Result<()> {
         for definition in self.indexes {
             sqlx::query(AssertSqlSafe(definition)).execute(&mut *self.tx).await?;
         }
+        self.tx.commit().await?;
+        // Not only the statistics: without it no index could be read alone until the server came round to it.
+        let mut connection = self.pool.acquire().await?;
+        sqlx::query("set statement_timeout = 0").execute(&mut *connection).await?;
         for table in self.tables {
-            sqlx::query(AssertSqlSafe(format!("analyze {table}"))).execute(&mut *self.tx).await?;
+            sqlx::query(AssertSqlSafe(format!("vacuum (analyze) {table}"))).execute(&mut *connection).await?;
         }
-        Ok(self.tx.commit().await?)
+        // Its settings are its own.
+        Ok(connection.detach().close().await?)
     }
 }
 
