@@ -77,14 +77,19 @@ impl Operation {
     /// A reference to `T`, whose schema joins the document's components. Lists and maps stand where they are used.
     fn schema<T: ToSchema>(&mut self) -> RefOr<Schema> {
         T::schemas(&mut self.schemas);
-        match T::schema() {
-            RefOr::T(Schema::Object(object)) if !object.properties.is_empty() => {
-                let name = name_of::<T>();
-                self.schemas.push((name.clone(), RefOr::T(Schema::Object(object))));
-                RefOr::Ref(utoipa::openapi::Ref::from_schema_name(name))
-            }
-            inline => inline,
+        let schema = T::schema();
+        let named = match &schema {
+            RefOr::T(Schema::Object(object)) => !object.properties.is_empty(),
+            // A struct with another one flattened into it.
+            RefOr::T(Schema::AllOf(_)) => true,
+            _ => false,
+        };
+        if !named {
+            return schema;
         }
+        let name = name_of::<T>();
+        self.schemas.push((name.clone(), schema));
+        RefOr::Ref(utoipa::openapi::Ref::from_schema_name(name))
     }
 }
 

@@ -1,13 +1,16 @@
 //! Lists by page number, as DRF's PageNumberPagination: `?page=2`, `?page=last`, `?page_size=50`, and an envelope with
 //! absolute links.
 
+use std::borrow::Cow;
 use std::future::Future;
 
 use axum::extract::FromRequestParts;
 use http::request::Parts;
 use serde::Serialize;
 use url::form_urlencoded;
-use utoipa::ToSchema;
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, SchemaType, Type};
+use utoipa::openapi::{Ref, RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use crate::address::Base;
 use crate::agrovet::{Agrovet, Error, Result};
@@ -30,7 +33,7 @@ pub struct Page {
 }
 
 /// One page of a list.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
 pub struct Paged<T> {
     /// How many there are on all pages.
     pub count: i64,
@@ -39,6 +42,35 @@ pub struct Paged<T> {
     /// URL of the page before.
     pub previous: Option<String>,
     pub results: Vec<T>,
+}
+
+/// By hand, because the derived one of a generic struct does not describe the rows: those that stand in lists only would
+/// be referred to and nowhere found.
+impl<T: ToSchema> PartialSchema for Paged<T> {
+    fn schema() -> RefOr<Schema> {
+        let property = |kind: SchemaType, text: &str| ObjectBuilder::new().schema_type(kind).description(Some(text));
+        let link = || SchemaType::from_iter([Type::String, Type::Null]);
+        let rows = ArrayBuilder::new().items(Ref::from_schema_name(T::name()));
+        ObjectBuilder::new()
+            .property("count", property(Type::Integer.into(), "How many there are on all pages; no more than 10000."))
+            .property("next", property(link(), "URL of the next page."))
+            .property("previous", property(link(), "URL of the page before."))
+            .property("results", rows)
+            .required("count")
+            .required("results")
+            .into()
+    }
+}
+
+impl<T: ToSchema> ToSchema for Paged<T> {
+    fn name() -> Cow<'static, str> {
+        "Paged".into()
+    }
+
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((T::name().into_owned(), T::schema()));
+        T::schemas(schemas);
+    }
 }
 
 impl<T> Paged<T> {

@@ -307,8 +307,9 @@ pub async fn unban(
 /// A thing that nobody has decided about yet.
 #[derive(Serialize, ToSchema)]
 pub struct Reported {
-    #[serde(flatten)]
-    about: About,
+    // Not flattened: a page's document would not find a struct that is made of two.
+    target_type: Option<&'static str>,
+    target_id: Option<i64>,
     post_id: i64,
     /// How many people reported it.
     reports: i32,
@@ -319,8 +320,10 @@ pub struct Reported {
 
 impl From<v1::ReportedContent> for Reported {
     fn from(row: v1::ReportedContent) -> Self {
+        let About { target_type, target_id } = row.target.into();
         Self {
-            about: row.target.into(),
+            target_type,
+            target_id,
             post_id: row.post_id,
             reports: row.reports,
             reasons: row.reasons,
