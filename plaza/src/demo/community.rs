@@ -18,7 +18,7 @@ use tonic::Status;
 use uuid::Uuid;
 
 use crate::demo::dice::Dice;
-use crate::demo::load::{self, Databases, Villager, offered};
+use crate::demo::load::{self, Databases, Offered, Villager, offered};
 use crate::demo::people::PASSWORD;
 use crate::demo::village::{Size, Village};
 use crate::demo::words::{self, TOWNS};
@@ -27,6 +27,8 @@ use crate::services::Peers;
 
 /// How many uploads at once; more would only wait for each other.
 const AT_ONCE: usize = 4;
+/// How many pictures each seller has; every one is decoded and gets two thumbnails.
+const PICTURES_EACH: usize = 4;
 
 /// Whether the forum has a post.
 pub(crate) async fn settled(peers: &Peers) -> anyhow::Result<bool> {
@@ -101,26 +103,30 @@ async fn villagers(seeder: &Seeder, people: &[SignedIn]) -> anyhow::Result<Vec<V
     people.iter().map(villager).collect()
 }
 
-/// A picture for every ad, its publisher's own.
+/// A picture for every ad, its publisher's own; those that offer alike things share one.
 async fn pictures(
     seeder: &Seeder,
     people: &[SignedIn],
     villagers: &[Villager],
 ) -> anyhow::Result<BTreeMap<usize, Uuid>> {
-    let (mut waiting, mut uploads, mut pictures) = (0..Size::DEMO.ads, JoinSet::new(), BTreeMap::new());
+    let mut shown_on: BTreeMap<(usize, usize), Vec<usize>> = BTreeMap::new();
+    for at in 0..Size::DEMO.ads {
+        let Offered { offer, publisher } = offered(at, villagers);
+        shown_on.entry((publisher, offer % PICTURES_EACH)).or_default().push(at);
+    }
+    let (mut waiting, mut uploads, mut pictures) = (shown_on.into_iter(), JoinSet::new(), BTreeMap::new());
     loop {
-        for at in waiting.by_ref().take(AT_ONCE - uploads.len()) {
-            let (offered, mut media) = (offered(at, villagers), seeder.media.clone());
-            let publisher = people[offered.publisher].clone();
+        for ((publisher, nth), ads) in waiting.by_ref().take(AT_ONCE - uploads.len()) {
+            let (publisher, mut media) = (people[publisher].clone(), seeder.media.clone());
             uploads.spawn(async move {
-                let picture = picture::landscape(&format!("{} {at}", offered.offer));
+                let picture = picture::landscape(&format!("{} {nth}", publisher.id));
                 let parts = tokio_stream::iter(upload("Foto", Folder::Media, &picture));
-                (at, as_caller(&publisher, async { Ok(media.upload_media(parts).await?.into_inner().id) }).await)
+                (ads, as_caller(&publisher, async { Ok(media.upload_media(parts).await?.into_inner().id) }).await)
             });
         }
         let Some(uploaded) = uploads.join_next().await else { return Ok(pictures) };
-        let (at, id) = uploaded?;
-        let id = id.map_err(|refusal| anyhow!("uploading a picture: {}", explain(&refusal)))?;
-        pictures.insert(at, id.parse()?);
+        let (ads, id) = uploaded?;
+        let id = id.map_err(|refusal| anyhow!("uploading a picture: {}", explain(&refusal)))?.parse()?;
+        pictures.extend(ads.into_iter().map(|at| (at, id)));
     }
 }
