@@ -28,7 +28,7 @@ use tonic::transport::{Channel, Endpoint};
 use crate::platform::{self, Ground};
 use crate::process::{self, Process};
 use crate::rounds::median;
-use crate::{machine, run};
+use crate::{machine, report, run};
 
 /// Everybody's password after `plaza seed`.
 const PASSWORD: &str = "Plaza-demo-1";
@@ -91,7 +91,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let _ = std::fs::remove_dir_all(&dir);
     let text = outcome?;
     println!("{text}");
-    std::fs::write(&options.results, text)?;
+    report::write(&options.results, &text)?;
     run::say(&format!("written to {}", options.results.display()));
     Ok(())
 }
@@ -116,7 +116,7 @@ async fn measure(options: &Options, ground: &Ground) -> anyhow::Result<String> {
     }
     let depths = asker.depths().await?;
     let used = kept(&platform.processes)?;
-    Ok(report(&machine, options, seeding, &lines, &depths, used))
+    Ok(tables(&machine, options, seeding, &lines, &depths, used))
 }
 
 fn kept(processes: &[Process]) -> anyhow::Result<f64> {
@@ -347,7 +347,7 @@ where
     Ok(Depth { what, page: number, first_ms: median(first), deep_ms: median(deep) })
 }
 
-fn report(
+fn tables(
     machine: &[String],
     options: &Options,
     seeding: Duration,

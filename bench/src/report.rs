@@ -35,11 +35,8 @@ struct Goal {
 }
 
 impl Report {
-    /// Writes the file; keeps what stands below the marker.
     pub(crate) fn write(&self, path: &Path) -> anyhow::Result<()> {
-        let former = fs::read_to_string(path).unwrap_or_default();
-        let by_hand = former.split_once(MARKER).map_or("\n", |(_, by_hand)| by_hand);
-        Ok(fs::write(path, format!("{}\n{MARKER}{by_hand}", self.tables()))?)
+        write(path, &self.tables())
     }
 
     pub(crate) fn tables(&self) -> String {
@@ -192,6 +189,13 @@ impl Report {
              * Ready: from the start of one more process to 200 at /readyz, with migrated databases.\n"
         )
     }
+}
+
+/// Writes a file of tables; keeps what stands below the marker.
+pub(crate) fn write(path: &Path, tables: &str) -> anyhow::Result<()> {
+    let former = fs::read_to_string(path).unwrap_or_default();
+    let by_hand = former.split_once(MARKER).map_or("\n", |(_, by_hand)| by_hand);
+    Ok(fs::write(path, format!("{tables}\n{MARKER}{by_hand}"))?)
 }
 
 fn label(name: &str) -> &str {
