@@ -123,6 +123,11 @@ async fn reports_queue_up_by_thing_until_moderators_decide() {
     refused!(queue(&ana, None).await, PermissionDenied, "NOT_YOURS");
     assert_eq!(queue(&world.admin(), None).await.unwrap().total_size, 0);
 
+    // Its author does not choose who looks at the reports.
+    let elsewhere = ben.found("dos").await.id;
+    let escape = UpdatePostRequest { id, community_id: Some(elsewhere), ..UpdatePostRequest::default() };
+    refused!(ben.posts().update_post(escape).await, FailedPrecondition, "LOCKED");
+
     let dismiss = |by: &Somebody| {
         let request = DismissReportsRequest { target: post(id), reason: "está bien".to_owned() };
         let mut client = by.moderation();
@@ -136,10 +141,6 @@ async fn reports_queue_up_by_thing_until_moderators_decide() {
     assert_eq!(queue(&ana, Some(community)).await.unwrap().total_size, 0);
     assert_eq!(log(&world, community).await, [ModerationAction::Dismiss, ModerationAction::Remove]);
 
-    // Its author does not choose who looks at the reports.
-    let elsewhere = ben.found("dos").await.id;
-    let escape = UpdatePostRequest { id, community_id: Some(elsewhere), ..UpdatePostRequest::default() };
-    refused!(ben.posts().update_post(escape).await, FailedPrecondition, "LOCKED");
     for unknown in [post(999), comment(999), post(other)] {
         refused!(report(&eva, unknown, "x").await, NotFound, "TARGET_NOT_FOUND");
     }

@@ -100,7 +100,8 @@ async fn a_review_of_a_former_profile_is_none_of_the_next() {
         .delete_profile(DeleteProfileRequest { user_id: ana.id.to_string(), kind: ProfileKind::Specialist.into() })
         .await
         .unwrap();
-    let ana = waiting(&world, 1).await;
+    ana.create(vet()).await;
+    ana.update(title(world.peers.file(ana.id, Folder::Verification))).await;
     assert_eq!(verification(&ana.see(&ana).await.unwrap()).submission, 2);
     refused!(review(&admin, &ana, 1, VerificationState::Approved).await, Aborted, "SUBMISSION_CHANGED");
 }
