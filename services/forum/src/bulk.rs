@@ -186,7 +186,7 @@ impl Reaction {
     }
 }
 
-/// Makes what follows from the rows. `members` is who joins, by the community they join.
+/// Makes what follows from the rows. Who wrote in a community becomes its member; no community is younger than its posts.
 pub async fn settle(load: &mut Load, now: DateTime<Utc>) -> Result<()> {
     let connection = load.connection();
     // One pass over everything: sorting on disk would take longer than all the rest.
