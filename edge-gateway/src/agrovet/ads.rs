@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::{FromRequestParts, State};
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use http::request::Parts;
-use kit::error::denied;
+use kit::error::{Details, denied};
 use kit::identity::{Caller, Roles};
 use kit::wire::timestamp;
 use proto::access::v1::Role;
@@ -16,6 +16,7 @@ use proto::marketplace::v1::{
 use proto::media::v1::BatchGetMediaRequest;
 use serde::Serialize;
 use serde_json::{Map, Value};
+use tonic::Status;
 use utoipa::ToSchema;
 
 use crate::Edge;
@@ -411,13 +412,11 @@ impl Said {
         let mut unknown = Map::new();
         let main_id = main.and_then(id);
         if main.is_some() && main_id.is_none() {
-            unknown.insert("main_image_id".to_owned(), vec!["Media principal no encontrada."].into());
+            unknown.insert("main_image_id".to_owned(), vec![UNKNOWN_MAIN_IMAGE].into());
         }
         let secondary = self.secondary_images.iter().flatten();
-        let texts: Vec<String> = secondary
-            .filter(|number| id(**number).is_none())
-            .map(|number| format!("Media {number} no encontrada."))
-            .collect();
+        let texts: Vec<String> =
+            secondary.filter(|number| id(**number).is_none()).map(|number| unknown_image(*number)).collect();
         if !texts.is_empty() {
             unknown.insert("secondary_image_ids".to_owned(), texts.into());
         }
@@ -428,17 +427,33 @@ impl Said {
         Ok((main_id, secondary.map(|numbers| numbers.iter().filter_map(|number| id(*number)).collect())))
     }
 
-    /// The text about a category says which one does not exist.
-    fn refused(category: Option<i64>, refusal: impl Into<Error>) -> Error {
-        let error = refusal.into();
-        match error.reason() {
-            "CATEGORY_UNKNOWN" => {
+    /// The texts about a category and about pictures say which one.
+    fn refused(category: Option<i64>, secondary_images: Option<&[i64]>, refusal: Status) -> Error {
+        let Details { reason, fields, .. } = Details::of(&refusal);
+        let field = fields.first().map_or("", |violation| &*violation.field);
+        match (&*reason, field) {
+            ("CATEGORY_UNKNOWN", _) => {
                 let id = category.unwrap_or_default();
                 Error::field("category", format!("Clave primaria \"{id}\" inválida - objeto no existe."))
             }
-            _ => error,
+            ("MEDIA_UNKNOWN", "main_image_id") => Error::field("main_image_id", UNKNOWN_MAIN_IMAGE),
+            ("MEDIA_UNKNOWN", field) => {
+                let at = field.strip_prefix("secondary_image_ids[").and_then(|rest| rest.strip_suffix(']'));
+                let number = at.and_then(|at| secondary_images?.get(at.parse::<usize>().ok()?));
+                match number {
+                    Some(number) => Error::field("secondary_image_ids", unknown_image(*number)),
+                    None => refusal.into(),
+                }
+            }
+            _ => refusal.into(),
         }
     }
+}
+
+const UNKNOWN_MAIN_IMAGE: &str = "Media principal no encontrada.";
+
+fn unknown_image(number: i64) -> String {
+    format!("Media {number} no encontrada.")
 }
 
 /// A new ad.
@@ -468,7 +483,8 @@ pub async fn create(
         main_image_id: main_image_id.unwrap_or_default(),
         secondary_image_ids: secondary_image_ids.unwrap_or_default(),
     };
-    let ad = edge.ads().create_ad(request).await.map_err(|refusal| Said::refused(said.category, refusal))?;
+    let secondary = said.secondary_images.as_deref();
+    let ad = edge.ads().create_ad(request).await.map_err(|refusal| Said::refused(said.category, secondary, refusal))?;
     Ok(Created(show_one(&edge, &base, ad.into_inner()).await))
 }
 
@@ -508,7 +524,8 @@ pub async fn update(
         secondary_images: secondary_image_ids.map(|ids| Images { ids }),
         state: status.unwrap_or_default().into(),
     };
-    let ad = edge.ads().update_ad(request).await.map_err(|refusal| Said::refused(said.category, refusal))?;
+    let secondary = said.secondary_images.as_deref();
+    let ad = edge.ads().update_ad(request).await.map_err(|refusal| Said::refused(said.category, secondary, refusal))?;
     Ok(Json(show_one(&edge, &base, ad.into_inner()).await))
 }
 

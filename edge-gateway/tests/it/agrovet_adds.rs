@@ -119,6 +119,13 @@ async fn who_sells_publishes_with_pictures_and_everybody_reads() {
     story.tell("a list", &create(&ana.token, json!([])).await);
     let foreign = world.picture(Some(&beto.token), 4).await;
     story.tell("somebody else's picture", &with("main_image_id", json!(foreign)).await);
+    let own_and_foreign = json!([pictures[2], foreign]);
+    story.tell("somebody else's among more pictures", &with("secondary_image_ids", own_and_foreign).await);
+    let document = form("image", "titulo.jpg", photo(5)).text("folder", "verification");
+    let document = world.ask(world.post("/api/media/").bearer_auth(&ana.token).multipart(document)).await;
+    let document = document.body["id"].clone();
+    story.tell("a private document", &with("main_image_id", document.clone()).await);
+    story.tell("a private document among more pictures", &with("secondary_image_ids", json!([document])).await);
 
     // Whose it is to publish comes before what is wrong with the form.
     story.tell("a consumer", &create(&beto.token, json!({})).await);
@@ -249,6 +256,7 @@ async fn lists_are_narrowed_ordered_and_searched() {
         ("ordering=-price", vec![1, 2, 3]),
         ("ordering=created_at", vec![1, 2, 3]),
         ("ordering=title,-created_at", vec![3, 2, 1]),
+        ("ordering=title, price,created_at", vec![3, 2, 1]),
         ("ordering=nonsense", vec![3, 2, 1]),
         ("search=vaca", vec![2]),
         ("q=VACA", vec![2]),

@@ -3,8 +3,7 @@
 
 use kit::error::{Error, invalid_because};
 use kit::wire::parse_id;
-use proto::media::v1::get_media_request::Key;
-use proto::media::v1::{ClaimMediaRequest, GetMediaRequest, Kind};
+use proto::media::v1::{BatchGetMediaRequest, ClaimMediaRequest, Folder, Kind};
 use tonic::Code;
 use uuid::Uuid;
 
@@ -32,37 +31,49 @@ impl Marketplace {
                 match self.media.clone().claim_media(request).await {
                     Ok(answer) => answer.into_inner().media,
                     Err(status) if status.code() == Code::PermissionDenied => {
-                        return Err(self.not_theirs(publisher, main).await);
+                        return Err(self.not_theirs(publisher, main, secondary.unwrap_or_default()).await);
                     }
                     Err(status) => return Err(status.into()),
                 }
             }
         };
-        let picture = |field: &'static str, id: &str| {
+        let picture = |field: &'static str, at: &str, id: &str| {
             let id = parse_id(field, id)?;
-            let file = claimed.iter().find(|file| file.id == id.to_string());
-            match file.map(|file| file.kind()) {
-                Some(Kind::Image) => Ok(id),
-                Some(_) => Err(invalid_because(field, "NOT_AN_IMAGE", "this file is not an image")),
-                None => Err(invalid_because(field, "MEDIA_UNKNOWN", "no such file")),
+            let refuse = |reason, message| Err(invalid_because(format!("{field}{at}"), reason, message));
+            match claimed.iter().find(|file| file.id == id.to_string()) {
+                None => refuse("MEDIA_UNKNOWN", "no such file"),
+                // A document, which nobody else would see.
+                Some(file) if file.folder() == Folder::Verification => refuse("MEDIA_UNKNOWN", "this file is private"),
+                Some(file) if file.kind() != Kind::Image => refuse("NOT_AN_IMAGE", "this file is not an image"),
+                Some(_) => Ok(id),
             }
         };
-        let main = main.map(|id| picture("main_image_id", &id)).transpose()?;
-        let others = |ids: Vec<String>| ids.iter().map(|id| picture("secondary_image_ids", id)).collect();
+        let main = main.map(|id| picture("main_image_id", "", &id)).transpose()?;
+        let others = |ids: Vec<String>| {
+            let others = ids.iter().enumerate();
+            others.map(|(at, id)| picture("secondary_image_ids", &format!("[{at}]"), id)).collect()
+        };
         Ok(Pictures { main, secondary: secondary.map(others).transpose()? })
     }
 
-    /// What is wrong when one of the files is somebody else's: the main image, or else one of the others.
-    async fn not_theirs(&self, publisher: Uuid, main: Option<String>) -> Error {
-        let of_main = match main {
-            None => false,
-            Some(id) => match self.media.clone().get_media(GetMediaRequest { key: Some(Key::Id(id)) }).await {
-                Ok(file) => !["", &publisher.to_string()].contains(&file.get_ref().owner_id.as_str()),
-                // Not even to be seen.
-                Err(_) => true,
+    /// What is wrong when one of the files is somebody else's: the main image, or else the first of the others.
+    async fn not_theirs(&self, publisher: Uuid, main: Option<String>, secondary: Vec<String>) -> Error {
+        let ids = main.iter().chain(&secondary).cloned().collect();
+        let request = BatchGetMediaRequest { ids, numbers: Vec::new() };
+        let files = match self.media.clone().batch_get_media(request).await {
+            Ok(answer) => answer.into_inner().media,
+            Err(status) => return status.into(),
+        };
+        let owners = ["", &publisher.to_string()];
+        // What is not even to be seen is not in the answer.
+        let theirs = |id: &String| files.iter().any(|file| file.id == *id && owners.contains(&&*file.owner_id));
+        let field = match main {
+            Some(id) if !theirs(&id) => "main_image_id".to_owned(),
+            _ => match secondary.iter().position(|id| !theirs(id)) {
+                Some(at) => format!("secondary_image_ids[{at}]"),
+                None => "secondary_image_ids".to_owned(),
             },
         };
-        let field = if of_main { "main_image_id" } else { "secondary_image_ids" };
         invalid_because(field, "MEDIA_UNKNOWN", "this file is somebody else's")
     }
 }

@@ -1,5 +1,6 @@
 //! Pictures of ads.
 
+use kit::error::Details;
 use proto::marketplace::v1::{CreateAdRequest, Images, UpdateAdRequest};
 use proto::media::v1::Kind;
 use uuid::Uuid;
@@ -44,6 +45,7 @@ async fn no_ad_shows_what_is_not_there_or_not_the_publishers() {
     let world = World::start().await;
     let (ana, beto, admin) = (world.seller(1), world.seller(2), world.admin());
     let foreign = world.media.file(Some(beto.id), Kind::Image);
+    let own = world.media.file(Some(ana.id), Kind::Image);
     let (nobodys, voice) = (world.media.file(None, Kind::Image), world.media.file(None, Kind::Audio));
     let create = |main: Uuid, others: &[Uuid]| {
         let (main_image_id, secondary_image_ids) = (main.to_string(), texts(others));
@@ -57,6 +59,13 @@ async fn no_ad_shows_what_is_not_there_or_not_the_publishers() {
     refused!(create(Uuid::now_v7(), &[]).await, InvalidArgument, "MEDIA_UNKNOWN");
     refused!(create(nobodys, &[Uuid::now_v7()]).await, InvalidArgument, "MEDIA_UNKNOWN");
     refused!(create(voice, &[]).await, InvalidArgument, "NOT_AN_IMAGE");
+    let document = world.media.document(ana.id);
+    refused!(create(document, &[]).await, InvalidArgument, "MEDIA_UNKNOWN");
+    // Which of several is told by its place.
+    for wrong in [document, foreign, Uuid::now_v7()] {
+        let refusal = create(nobodys, &[own, wrong]).await.unwrap_err();
+        assert_eq!(Details::of(&refusal).fields[0].field, "secondary_image_ids[1]");
+    }
     assert!(world.told().await.is_empty());
 
     // What an administrator adds is the publisher's, or it is not added.

@@ -5,11 +5,10 @@ use std::sync::{Arc, Mutex};
 
 use kit::error::{denied, not_found, unavailable};
 use proto::access::v1::Role;
-use proto::media::v1::get_media_request;
 use proto::media::v1::media_service_server::MediaService;
 use proto::media::v1::{
     AssignMediaRequest, BatchGetMediaRequest, BatchGetMediaResponse, ClaimMediaRequest, ClaimMediaResponse,
-    DeleteMediaRequest, DeleteMediaResponse, GetMediaRequest, Kind, ListMediaRequest, ListMediaResponse,
+    DeleteMediaRequest, DeleteMediaResponse, Folder, GetMediaRequest, Kind, ListMediaRequest, ListMediaResponse,
     ReadFileRequest, ReadFileResponse, SignFileRequest, SignFileResponse, UpdateMediaRequest, UploadMediaRequest,
 };
 use proto::users::v1::user_service_server::UserService;
@@ -33,6 +32,14 @@ impl Media {
         let owner_id = owner.map(|owner| owner.to_string()).unwrap_or_default();
         let file = proto::media::v1::Media { id: id.to_string(), owner_id, kind: kind.into(), ..Default::default() };
         self.0.lock().unwrap().insert(id.to_string(), file);
+        id
+    }
+
+    /// A document that nobody but its owner sees, though it is a picture.
+    pub(crate) fn document(&self, owner: Uuid) -> Uuid {
+        let id = self.file(Some(owner), Kind::Image);
+        let mut files = self.0.lock().unwrap();
+        files.get_mut(&id.to_string()).unwrap().folder = Folder::Verification.into();
         id
     }
 
@@ -87,17 +94,20 @@ impl MediaService for Media {
 
     type ReadFileStream = BoxStream<ReadFileResponse>;
 
-    async fn get_media(&self, request: Request<GetMediaRequest>) -> Result<Response<proto::media::v1::Media>, Status> {
-        let Some(get_media_request::Key::Id(id)) = request.into_inner().key else { panic!("asked by id") };
-        let file = self.0.lock().unwrap().get(&id).cloned();
-        Ok(Response::new(file.ok_or_else(|| not_found("MEDIA_NOT_FOUND", "no such file"))?))
+    async fn batch_get_media(
+        &self,
+        request: Request<BatchGetMediaRequest>,
+    ) -> Result<Response<BatchGetMediaResponse>, Status> {
+        let files = self.0.lock().unwrap();
+        let media = request.into_inner().ids.iter().filter_map(|id| files.get(id)).cloned().collect();
+        Ok(Response::new(BatchGetMediaResponse { media }))
     }
 
     unasked! {
         assign_media AssignMediaRequest => proto::media::v1::Media;
         delete_media DeleteMediaRequest => DeleteMediaResponse;
         upload_media Streaming<UploadMediaRequest> => proto::media::v1::Media;
-        batch_get_media BatchGetMediaRequest => BatchGetMediaResponse;
+        get_media GetMediaRequest => proto::media::v1::Media;
         list_media ListMediaRequest => ListMediaResponse;
         update_media Streaming<UpdateMediaRequest> => proto::media::v1::Media;
         read_file ReadFileRequest => BoxStream<ReadFileResponse>;
