@@ -50,28 +50,14 @@ impl AdService for Marketplace {
             AdOrder::Unspecified => AdOrder::Best,
             order => order,
         };
-        let mut filter = Filter::of(&request, viewer)?;
+        let filter = Filter::of(&request, viewer)?;
         let scope = format!("ListAds {order:?} {words:?} {filter:?}");
 
         let mut tx = self.snapshot().await?;
-        if !words.is_empty() {
-            match fetch_meaning(&mut tx, &words).await? {
-                Some(meaning) => filter.meaning = Some(meaning),
-                // Nothing but punctuation.
-                None => return Ok(Response::new(ListAdsResponse::default())),
-            }
-        }
         let page = match order {
-            AdOrder::Best => self.page_of_best(&mut tx, &filter, &scope, &request).await?,
-            order => self.page_in_order(&mut tx, &filter, order, &scope, &request).await?,
+            AdOrder::Best => self.page_of_best(&mut tx, &filter, &words, &scope, &request).await?,
+            order => self.page_in_order(&mut tx, filter, &words, order, &scope, &request).await?,
         };
-        // A mistake rather than a category without ads; asked only when it can be one.
-        if let Some(category_id) = request.category_id
-            && page.total_size == 0
-            && !category_exists(&mut tx, category_id).await?
-        {
-            return Err(no_such_category().into());
-        }
         commit(tx).await?;
         Ok(Response::new(page))
     }
@@ -164,16 +150,29 @@ impl Marketplace {
     async fn page_in_order(
         &self,
         tx: &mut PgConnection,
-        filter: &Filter,
+        mut filter: Filter,
+        words: &[String],
         order: AdOrder,
         scope: &str,
         request: &ListAdsRequest,
     ) -> kit::Result<ListAdsResponse> {
         let after = self.pager.open::<Place>(scope, &request.page_token)?;
+        let total_size = if words.is_empty() {
+            let Count { total, known } = count_ads(tx, &filter).await?;
+            must_know(known)?;
+            total
+        } else {
+            let Found { query, total, known } = count_found(tx, &filter, words).await?;
+            must_know(known)?;
+            filter.query = query;
+            total
+        };
+        if total_size == 0 {
+            return Ok(ListAdsResponse::default());
+        }
         let size = page::size(request.page_size, 20, 100);
         // One more than asked tells whether there is a next page.
-        let mut ads = list_ads(&mut *tx, filter, order, after, size + 1, request.skip.into()).await?;
-        let total_size = count_ads(tx, filter).await?;
+        let mut ads = list_ads(tx, &filter, order, after, size + 1, request.skip.into()).await?;
 
         let more = ads.len() as i64 > size;
         ads.truncate(size as usize);
@@ -189,18 +188,27 @@ impl Marketplace {
         &self,
         tx: &mut PgConnection,
         filter: &Filter,
+        words: &[String],
         scope: &str,
         request: &ListAdsRequest,
     ) -> kit::Result<ListAdsResponse> {
         let start = self.pager.open::<usize>(scope, &request.page_token)?.unwrap_or(0) + request.skip as usize;
         let end = start + page::size(request.page_size, 20, 100) as usize;
-        let ranked = rank_ads(&mut *tx, filter).await?;
-        let ids: Vec<i64> = ranked.iter().copied().take(end).skip(start).collect();
-        let ads = fetch_ads(tx, &ids).await?;
-        let next_page_token = if end < ranked.len() { self.pager.seal(scope, &end)? } else { String::new() };
-        let total_size = ranked.len() as i32;
+        let Ranked { ids, known } = rank_ads(&mut *tx, filter, words).await?;
+        must_know(known)?;
+        let ads = match ids.get(start..end.min(ids.len())) {
+            Some(shown) if !shown.is_empty() => fetch_ads(tx, shown).await?,
+            _ => Vec::new(),
+        };
+        let next_page_token = if end < ids.len() { self.pager.seal(scope, &end)? } else { String::new() };
+        let total_size = ids.len() as i32;
         Ok(ListAdsResponse { ads: ads.into_iter().map(Into::into).collect(), next_page_token, total_size })
     }
+}
+
+/// A category that does not exist is a mistake rather than a category without ads.
+fn must_know(known: bool) -> kit::Result<()> {
+    if known { Ok(()) } else { Err(no_such_category()) }
 }
 
 /// What the publisher wants of an ad that shall be in this state.
@@ -318,8 +326,8 @@ struct Filter {
     max_price: Option<i64>,
     created_after: Option<DateTime<Utc>>,
     created_before: Option<DateTime<Utc>>,
-    /// Of the words that are searched.
-    meaning: Option<Meaning>,
+    /// The text search query of the words that are searched, once it is known.
+    query: Option<String>,
 }
 
 impl Filter {
@@ -344,12 +352,8 @@ impl Filter {
             max_price: request.max_price_hundredths,
             created_after: moment("created_after", request.created_after)?,
             created_before: moment("created_before", request.created_before)?,
-            meaning: None,
+            query: None,
         })
-    }
-
-    fn query(&self) -> Option<&str> {
-        self.meaning.as_ref().map(|meaning| meaning.wider.as_str())
     }
 }
 
@@ -358,13 +362,23 @@ fn moment(field: &'static str, at: Option<Timestamp>) -> kit::Result<Option<Date
     at.map(|at| read(at).ok_or_else(|| invalid(field, "is no moment"))).transpose()
 }
 
-/// What typed words mean, as text search queries.
-#[derive(Debug)]
-struct Meaning {
-    /// Every word as it was typed, in any form or as a beginning.
-    precise: String,
-    /// The same, and instead of words that nobody writes those that look like them.
-    wider: String,
+/// How many ads there are, and whether the category they are narrowed to exists.
+struct Count {
+    total: i32,
+    known: bool,
+}
+
+/// The same of a search, with its text search query; none when no word was typed.
+struct Found {
+    query: Option<String>,
+    total: i32,
+    known: bool,
+}
+
+/// What is found, best first, and whether the category exists.
+struct Ranked {
+    ids: Vec<i64>,
+    known: bool,
 }
 
 /// Where a page ends, in any order.

@@ -87,9 +87,11 @@ impl Marketplace {
     }
 
     /// A snapshot for a list and its count. Each statement is planned for the filters it is asked with, because most of
-    /// them are absent and a plan for all of them would use no index.
+    /// them are absent and a plan for all of them would use no index. None reads all ads one after the other: that looks
+    /// cheap as long as the first few match, and there is an index for everything.
     async fn snapshot(&self) -> kit::Result<PgTransaction<'static>> {
-        let begin = "begin isolation level repeatable read read only; set local plan_cache_mode = force_custom_plan";
+        let begin = "begin isolation level repeatable read read only; set local plan_cache_mode = force_custom_plan; \
+                     set local enable_seqscan = off";
         Ok(self.db.begin_with(begin).await?)
     }
 }

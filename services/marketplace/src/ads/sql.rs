@@ -1,5 +1,5 @@
 //! The SQL of ads, one statement each. What a list is narrowed to is the function `matching_ads` of
-//! migrations/0003_search.sql.
+//! migrations/0003_search.sql, and what is looked for among the newest only, `newest_ads` of 0006_filters.sql.
 
 use chrono::{DateTime, Utc};
 use kit::db::OnConstraint;
@@ -9,7 +9,7 @@ use proto::marketplace::v1::{AdOrder, CreateAdRequest, UpdateAdRequest};
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
-use super::{AdRow, Filter, Meaning, Place, condition_name, no_such_category};
+use super::{AdRow, Count, Filter, Found, Place, Ranked, condition_name, no_such_category};
 use crate::machine::AdState;
 use crate::pictures::Pictures;
 
@@ -92,7 +92,7 @@ pub(super) async fn list_ads(
                 filter.max_price,
                 filter.created_after,
                 filter.created_before,
-                filter.query(),
+                filter.query,
                 $key,
                 id,
                 limit,
@@ -182,16 +182,17 @@ pub(super) async fn list_ads(
     })
 }
 
-/// How many match; counting ends at 10000, and in a search, where it takes the rows themselves, at 1000.
-pub(super) async fn count_ads(conn: &mut PgConnection, filter: &Filter) -> kit::Result<i32> {
-    let count = sqlx::query_scalar!(
-        r#"select count(*)::int as "count!"
+/// How many match, and whether the category exists. Counting ends at 10000.
+pub(super) async fn count_ads(conn: &mut PgConnection, filter: &Filter) -> kit::Result<Count> {
+    let count = sqlx::query_as!(
+        Count,
+        r#"select count(*)::int as "total!", $5::bigint is null or exists (select from categories where id = $5) as "known!"
            from (
-               select 1 from matching_ads($1, $5, $6, $7, $8, $9, $10, $11, $12::text::tsquery)
+               select 1 from matching_ads($1, $5, $6, $7, $8, $9, $10, $11, null)
                union all
-               select 1 from matching_ads($2, $5, $6, $7, $8, $9, $10, $11, $12::text::tsquery)
+               select 1 from matching_ads($2, $5, $6, $7, $8, $9, $10, $11, null)
                where $4 or publisher_number = $3
-               limit $13
+               limit 10000
            ) as found"#,
         &filter.shown,
         &filter.hidden,
@@ -203,101 +204,145 @@ pub(super) async fn count_ads(conn: &mut PgConnection, filter: &Filter) -> kit::
         filter.min_price,
         filter.max_price,
         filter.created_after,
-        filter.created_before,
-        filter.query(),
-        if filter.meaning.is_some() { 1000 } else { 10_000 }
+        filter.created_before
     );
     Ok(count.fetch_one(conn).await?)
 }
 
-pub(super) async fn category_exists(conn: &mut PgConnection, id: i64) -> kit::Result<bool> {
-    let exists = sqlx::query_scalar!(r#"select exists (select from categories where id = $1) as "exists!""#, id);
-    Ok(exists.fetch_one(conn).await?)
+/// A statement that searches: what the typed words mean is its table `meaning`, one row of two text search queries. Both
+/// are null when there is no word in them. `precise` is every word as it was typed, in any form or as a beginning;
+/// `wider` is the same, and instead of words that nobody writes those that look like them.
+///
+/// The last word, which may still be growing, and words that no ad has mean all that begin so, others their forms. A word
+/// that no word of any ad begins with also means up to eight that contain it, or that differ from it by a letter or two
+/// besides a plural's. Words that every text has, and single letters, count only when nothing else was typed: they are
+/// on their way to becoming something.
+macro_rules! searching {
+    ($answer:ident, $filter:ident, $words:ident, $rest:literal) => {
+        sqlx::query_as!(
+            $answer,
+            r#"with typed as (
+                   select n, term, to_tsvector('spanish', term) = '' or term ~ '^[a-z]$' as weak
+                   from unnest($12::text[]) with ordinality as typed (word, n), plain(word) as term
+                   where meant(term) is not null
+               ), counted as (
+                   select n, term, max(n) over () as last from typed
+                   where not weak or (n = (select max(n) from typed) and (select bool_and(weak) from typed))
+                   order by n limit 10
+               ), understood as (
+                   select n, term,
+                       case when n < last and exists (select from words where word = term)
+                           then phraseto_tsquery('spanish', term) else meant(term) end as query
+                   from counted
+               ), meaning as materialized (
+                   select string_agg('(' || query::text || ')', ' & ' order by n)::tsquery as precise,
+                       string_agg('(' || coalesce(query || nearby, query)::text || ')', ' & ' order by n)::tsquery as wider
+                   from understood
+                   left join lateral (
+                       select string_agg(quote_literal(word), ' | ')::tsquery as nearby
+                       from (
+                           select word
+                           from (
+                               select word, word like '%' || term || '%' as within,
+                                   levenshtein_less_equal(rtrim(word, 's'), rtrim(term, 's'), 2) as distance
+                               from (
+                                   select word from words where word like '%' || term || '%'
+                                   union
+                                   select word from words where word % term
+                                   union
+                                   select word from words
+                                   where left(word, 1) = left(term, 1)
+                                       and length(word) between length(term) - 1 and length(term) + 1
+                               ) as candidates
+                           ) as measured
+                           where within or distance <= case when length(term) < 6 then 1 else 2 end
+                           order by within desc, distance, word limit 8
+                       ) as nearest
+                   ) as alike on term ~ '^[a-z0-9]{3,40}$'
+                       and not exists (select from words where word >= term and word < term || '~')
+               )"# + $rest,
+            &$filter.shown,
+            &$filter.hidden,
+            $filter.viewer.number,
+            $filter.viewer.staff,
+            $filter.category_id,
+            $filter.condition,
+            $filter.publisher_number,
+            $filter.min_price,
+            $filter.max_price,
+            $filter.created_after,
+            $filter.created_before,
+            $words
+        )
+    };
 }
 
-/// What typed words mean, unless there is no word in them. The last one, which may still be growing, and words that no
-/// ad has mean all that begin so, others their forms. A word that no word of any ad begins with also means up to eight
-/// that contain it, or that differ from it by a letter or two besides a plural's. Words that every text has, and single
-/// letters, count only when nothing else was typed: they are on their way to becoming something.
-pub(super) async fn fetch_meaning(conn: &mut PgConnection, words: &[String]) -> kit::Result<Option<Meaning>> {
-    let row = sqlx::query!(
-        r#"with typed as (
-               select n, term, to_tsvector('spanish', term) = '' or term ~ '^[a-z]$' as weak
-               from unnest($1::text[]) with ordinality as typed (word, n), plain(word) as term
-               where meant(term) is not null
-           ), counted as (
-               select n, term, max(n) over () as last from typed
-               where not weak or (n = (select max(n) from typed) and (select bool_and(weak) from typed))
-               order by n limit 10
-           ), understood as (
-               select n, term,
-                   case when n < last and exists (select from words where word = term)
-                       then phraseto_tsquery('spanish', term) else meant(term) end as query
-               from counted
-           )
-           select string_agg('(' || query::text || ')', ' & ' order by n) as precise,
-               string_agg('(' || coalesce(query || nearby, query)::text || ')', ' & ' order by n) as wider
-           from understood
-           left join lateral (
-               select string_agg(quote_literal(word), ' | ')::tsquery as nearby
+/// How many are found, counting to 1000 because it takes the rows themselves, and by which text search query.
+pub(super) async fn count_found(conn: &mut PgConnection, filter: &Filter, words: &[String]) -> kit::Result<Found> {
+    let found = searching!(
+        Found,
+        filter,
+        words,
+        r#"select wider::text as query, $5::bigint is null or exists (select from categories where id = $5) as "known!", (
+               select count(*)::int
                from (
-                   select word
-                   from (
-                       select word, word like '%' || term || '%' as within,
-                           levenshtein_less_equal(rtrim(word, 's'), rtrim(term, 's'), 2) as distance
-                       from (
-                           select word from words where word like '%' || term || '%'
-                           union
-                           select word from words where word % term
-                           union
-                           select word from words
-                           where left(word, 1) = left(term, 1)
-                               and length(word) between length(term) - 1 and length(term) + 1
-                       ) as candidates
-                   ) as measured
-                   where within or distance <= case when length(term) < 6 then 1 else 2 end
-                   order by within desc, distance, word limit 8
-               ) as nearest
-           ) as alike on term ~ '^[a-z0-9]{3,40}$'
-               and not exists (select from words where word >= term and word < term || '~')"#,
-        words
+                   select 1 from matching_ads($1, $5, $6, $7, $8, $9, $10, $11, null) where search @@ wider
+                   union all
+                   select 1 from matching_ads($2, $5, $6, $7, $8, $9, $10, $11, null)
+                   where search @@ wider and ($4 or publisher_number = $3)
+                   limit 1000
+               ) as found
+           ) as "total!"
+           from meaning"#
     );
-    let row = row.fetch_one(conn).await?;
-    Ok(row.precise.zip(row.wider).map(|(precise, wider)| Meaning { precise, wider }))
+    Ok(found.fetch_one(conn).await?)
 }
 
 /// The newest 200 that match, best first: those that match precisely, then by where and how often the words occur.
-pub(super) async fn rank_ads(conn: &mut PgConnection, filter: &Filter) -> kit::Result<Vec<i64>> {
-    let precise = filter.meaning.as_ref().map(|meaning| meaning.precise.as_str());
-    let ids = sqlx::query_scalar!(
-        r#"select id as "id!"
-           from (
-               (select id, created_at, search
-                from matching_ads($1, $5, $6, $7, $8, $9, $10, $11, $12::text::tsquery)
-                order by created_at desc, id desc limit 200)
-               union all
-               (select id, created_at, search
-                from matching_ads($2, $5, $6, $7, $8, $9, $10, $11, $12::text::tsquery)
-                where $4 or publisher_number = $3
-                order by created_at desc, id desc limit 200)
+///
+/// Few ads are found by the index of texts (`far`), which visits every one that matches. Where many match the newest are
+/// read until there are 200 (`near`); how many match the newest thousand tells, all words together, which no statistics
+/// of single words could. 20 among them promise 200 among ten thousand; twice as many are read, and what was promised in
+/// vain is made good by the index. (`offset 0` keeps PostgreSQL from doing what it holds for better.)
+pub(super) async fn rank_ads(conn: &mut PgConnection, filter: &Filter, words: &[String]) -> kit::Result<Ranked> {
+    let ranked = searching!(
+        Ranked,
+        filter,
+        words,
+        r#", near as materialized (
+               select id, created_at, search
+               from newest_ads($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 20000)
+               where search @@ (select wider from meaning)
+                   and (
+                       select count(*) >= 20 from newest_ads($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 1000)
+                       where search @@ (select wider from meaning)
+                   )
                order by created_at desc, id desc limit 200
-           ) as newest
-           order by search @@ $13::text::tsquery desc, ts_rank(search, $12::text::tsquery) desc, id desc"#,
-        &filter.shown,
-        &filter.hidden,
-        filter.viewer.number,
-        filter.viewer.staff,
-        filter.category_id,
-        filter.condition,
-        filter.publisher_number,
-        filter.min_price,
-        filter.max_price,
-        filter.created_after,
-        filter.created_before,
-        filter.query(),
-        precise
+           ), far as (
+               select id, created_at, search
+               from (
+                   select id, created_at, search from matching_ads($1, $5, $6, $7, $8, $9, $10, $11, null)
+                   where search @@ (select wider from meaning)
+                   union all
+                   select id, created_at, search from matching_ads($2, $5, $6, $7, $8, $9, $10, $11, null)
+                   where search @@ (select wider from meaning) and ($4 or publisher_number = $3)
+                   offset 0
+               ) as found
+               where (select count(*) < 200 from near)
+               order by created_at desc, id desc limit 200
+           )
+           select $5::bigint is null or exists (select from categories where id = $5) as "known!", array(
+               select id
+               from (
+                   select * from near where (select count(*) = 200 from near)
+                   union all
+                   select * from far
+               ) as newest
+               order by search @@ precise desc, ts_rank(search, wider) desc, id desc
+           ) as "ids!"
+           from meaning"#
     );
-    Ok(ids.fetch_all(conn).await?)
+    Ok(ranked.fetch_one(conn).await?)
 }
 
 /// Nearest first, within a chord of the unit sphere. The nearest 200 are found before the chord counts, because the index
