@@ -6,104 +6,136 @@ use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
-use super::{Key, List, Order};
+use super::{FollowedBy, Key, List, Order, Places};
 use crate::relevance::{Behind, BehindScore, Candidate};
 
-/// Newest first, of the filter `$filter`.
-macro_rules! newest {
-    ($db:expr, $filter:literal, $arguments:expr $(, $argument:expr)*) => {{
-        let (since, behind, without, limit, skip): (Option<DateTime<Utc>>, Key, &[i64], i64, i64) = $arguments;
-        sqlx::query_as!(
-            Key,
-            "select id, created_at from posts
-             where removed_at is null and (created_at, id) < ($1, $2)
-                 and created_at >= coalesce($3, timestamptz '-infinity')
-                 and id not in (select unnest($4::bigint[])) "
-                + $filter
-                + " order by created_at desc, id desc limit $5 offset $6",
-            behind.created_at,
-            behind.id,
-            since,
-            without,
-            limit,
-            skip
-            $(, $argument)*
-        )
-        .fetch_all($db)
-        .await?
-    }};
-}
-
-pub(super) async fn list_newest(
-    db: impl PgExecutor<'_>,
-    list: &List,
-    since: Option<DateTime<Utc>>,
-    behind: Key,
-    without: &[i64],
-    limit: i64,
-    skip: i64,
-) -> kit::Result<Vec<Key>> {
-    let arguments = (since, behind, without, limit, skip);
-    Ok(match (list.author, list.community) {
-        (None, None) => newest!(db, "", arguments),
-        (None, Some(community)) => newest!(db, "and community_id = $7", arguments, community),
-        (Some(author), community) => newest!(
-            db,
-            "and author_id = $7 and ($8::bigint is null or community_id = $8)",
-            arguments,
-            author,
-            community
-        ),
-    })
-}
-
-/// Which part of an order is asked for.
+/// Which part of a list is asked for.
 #[derive(Clone, Copy)]
-pub(super) struct Bounds<'a> {
+pub(super) struct Part<'a> {
+    /// No older ones.
     pub(super) since: Option<DateTime<Utc>>,
-    pub(super) at: DateTime<Utc>,
+    /// Behind this place among the newest.
+    pub(super) behind: Key,
     pub(super) without: &'a [i64],
+    /// Without those of this ranking, too.
+    pub(super) ranking: Option<Uuid>,
     pub(super) limit: i64,
     pub(super) skip: i64,
+    /// The list's beginning: with what is pinned there, which `skip` counts too, and with a total.
+    pub(super) first: bool,
 }
 
-/// In the order `$order`, of the filter `$filter`. "Is true" hides a condition from the planner that nearly all posts
-/// meet: between two unknown times it expects few posts, and would read and sort all that there are.
-macro_rules! ranked {
-    ($db:expr, $order:literal, $filter:literal, $bounds:expr $(, $argument:expr)*) => {
-        sqlx::query_as!(
-            Key,
-            "select id, created_at from posts
-             where removed_at is null and created_at >= coalesce($1, timestamptz '-infinity')
-                 and (created_at <= $2) is true
-                 and id not in (select unnest($3::bigint[])) "
+/// A part of a list.
+#[derive(Default)]
+pub(super) struct Found {
+    pub(super) keys: Vec<Key>,
+    /// Posts of a community that stand before `keys`.
+    pub(super) pinned: Vec<i64>,
+    /// At most one more than is told.
+    pub(super) total: Option<i64>,
+    /// Whether the ranking is still there, if there was to be one.
+    pub(super) kept: bool,
+}
+
+/// One row without a post when there is none.
+struct Row {
+    id: Option<i64>,
+    created_at: Option<DateTime<Utc>>,
+    pinned: Vec<i64>,
+    total: Option<i64>,
+    kept: bool,
+}
+
+impl Found {
+    fn of(mut rows: Vec<Row>) -> Self {
+        let key = |row: &Row| Some(Key { id: row.id?, created_at: row.created_at? });
+        let keys = rows.iter().filter_map(key).collect();
+        match rows.pop() {
+            Some(Row { pinned, total, kept, .. }) => Self { keys, pinned, total, kept },
+            None => Self { keys, ..Self::default() },
+        }
+    }
+}
+
+/// Posts of the filter `$filter` in the order `$order`, and in the same statement what the list's head says: `$head`
+/// names `pinned` and `total`.
+macro_rules! found {
+    ($db:expr, $order:literal, $behind:literal, $filter:literal, $head:literal, $part:expr $(, $argument:expr)*) => {{
+        let part: &Part<'_> = $part;
+        let rows = sqlx::query_as!(
+            Row,
+            "with head as (
+                 select $8::uuid is null or exists (select from rankings where id = $8) as kept, "
+                + $head
+                + r#")
+             select post.id as "id?", post.created_at as "created_at?", head.pinned as "pinned!", head.total,
+                 head.kept as "kept!"
+             from head left join lateral (
+                 select id, created_at from posts
+                 where removed_at is null and created_at >= coalesce($1, timestamptz '-infinity')
+                     and id not in (select unnest($2::bigint[]) union all select unnest(posts) from rankings where id = $8)
+                     and id <> all(head.pinned) and "#
+                + $behind
                 + $filter
                 + " order by "
                 + $order
-                + " desc, created_at desc, id desc limit $4 offset $5",
-            $bounds.since,
-            $bounds.at,
-            $bounds.without,
-            $bounds.limit,
-            $bounds.skip
+                + " limit $3 offset (select greatest($4::bigint - cardinality(pinned), 0) from head)
+             ) post on true",
+            part.since,
+            part.without,
+            part.limit,
+            part.skip,
+            part.first,
+            part.behind.created_at,
+            part.behind.id,
+            part.ranking as Option<Uuid>
             $(, $argument)*
-        )
-        .fetch_all($db)
-        .await?
-    };
+        );
+        Found::of(rows.fetch_all($db).await?)
+    }};
 }
 
 /// Of all posts, of a community's, or of an author's.
 macro_rules! filtered {
-    ($db:expr, $order:literal, $list:expr, $bounds:expr) => {
+    ($db:expr, $order:literal, $behind:literal, $list:expr, $part:expr) => {
         match ($list.author, $list.community) {
-            (None, None) => ranked!($db, $order, "", $bounds),
-            (None, Some(community)) => ranked!($db, $order, "and community_id = $6", $bounds, community),
-            (Some(author), community) => ranked!(
+            (None, None) => found!(
                 $db,
                 $order,
-                "and author_id = $6 and ($7::bigint is null or community_id = $7)",
-                $bounds,
+                $behind,
+                "",
+                "array[]::bigint[] as pinned, case when $5 then (
+                     select count(*) from (select from posts where removed_at is null limit 10001) counted
+                 ) end as total",
+                $part
+            ),
+            (None, Some(community)) => found!(
+                $db,
+                $order,
+                $behind,
+                " and community_id = $9",
+                "array(
+                     select p.id from posts p
+                     where $5 and p.community_id = $9 and p.pinned_at is not null and p.removed_at is null
+                     order by p.pinned_at desc, p.id desc limit 2
+                 ) as pinned,
+                 (select posts_count from communities where id = $9) as total",
+                $part,
+                community
+            ),
+            (Some(author), community) => found!(
+                $db,
+                $order,
+                $behind,
+                " and author_id = $9 and ($10::bigint is null or community_id = $10)",
+                "array[]::bigint[] as pinned, case when $5 then (
+                     select count(*) from (
+                         select from posts
+                         where removed_at is null and author_id = $9 and ($10::bigint is null or community_id = $10)
+                         limit 10001
+                     ) counted
+                 ) end as total",
+                $part,
                 author,
                 community
             ),
@@ -111,13 +143,21 @@ macro_rules! filtered {
     };
 }
 
-pub(super) async fn list_ranked(db: impl PgExecutor<'_>, list: &List, bounds: &Bounds<'_>) -> kit::Result<Vec<Key>> {
+/// The orders whose keys move. "Is true" hides a condition from the planner that nearly all posts meet: between two
+/// unknown times it expects few posts, and would read and sort all that there are.
+macro_rules! ranked {
+    ($db:expr, $order:literal, $list:expr, $part:expr) => {
+        filtered!($db, $order, "((created_at, id) < ($6, $7)) is true", $list, $part)
+    };
+}
+
+pub(super) async fn find_posts(db: impl PgExecutor<'_>, list: &List, part: &Part<'_>) -> kit::Result<Found> {
     Ok(match list.order {
-        Order::New => filtered!(db, "created_at", list, bounds),
-        Order::Top => filtered!(db, "score", list, bounds),
-        Order::Hot => filtered!(db, "hot", list, bounds),
-        Order::Active => filtered!(db, "last_activity_at", list, bounds),
-        Order::Controversial => filtered!(db, "controversy", list, bounds),
+        Order::New => filtered!(db, "created_at desc, id desc", "(created_at, id) < ($6, $7)", list, part),
+        Order::Top => ranked!(db, "score desc, created_at desc, id desc", list, part),
+        Order::Hot => ranked!(db, "hot desc, created_at desc, id desc", list, part),
+        Order::Active => ranked!(db, "last_activity_at desc, created_at desc, id desc", list, part),
+        Order::Controversial => ranked!(db, "controversy desc, created_at desc, id desc", list, part),
     })
 }
 
@@ -128,81 +168,28 @@ pub(super) async fn plan_anew(conn: &mut PgConnection) -> kit::Result<()> {
 }
 
 /// At most one more than is told.
-pub(super) async fn count_posts(
-    db: impl PgExecutor<'_>,
-    list: &List,
-    since: Option<DateTime<Utc>>,
-) -> kit::Result<i64> {
-    let count = match (list.author, list.community) {
-        (None, None) => {
-            sqlx::query_scalar!(
-                r#"select count(*) as "count!" from (
-                       select from posts
-                       where removed_at is null and created_at >= coalesce($1, timestamptz '-infinity') limit 10001
-                   ) counted"#,
-                since
-            )
-            .fetch_one(db)
-            .await?
-        }
-        (None, Some(community)) => {
-            sqlx::query_scalar!(
-                r#"select count(*) as "count!" from (
-                       select from posts
-                       where removed_at is null and created_at >= coalesce($1, timestamptz '-infinity')
-                           and community_id = $2
-                       limit 10001
-                   ) counted"#,
-                since,
-                community
-            )
-            .fetch_one(db)
-            .await?
-        }
-        (Some(author), community) => {
-            sqlx::query_scalar!(
-                r#"select count(*) as "count!" from (
-                       select from posts
-                       where removed_at is null and created_at >= coalesce($1, timestamptz '-infinity')
-                           and author_id = $2 and ($3::bigint is null or community_id = $3)
-                       limit 10001
-                   ) counted"#,
-                since,
-                author,
-                community
-            )
-            .fetch_one(db)
-            .await?
-        }
-    };
-    Ok(count)
-}
-
-/// What a community's first page needs to know of it.
-#[derive(Default)]
-pub(super) struct CommunityRow {
-    pub(super) posts_count: i64,
-    pub(super) pinned: Vec<i64>,
-}
-
-pub(super) async fn fetch_community(db: impl PgExecutor<'_>, id: i64) -> kit::Result<Option<CommunityRow>> {
-    let row = sqlx::query_as!(
-        CommunityRow,
-        r#"select posts_count, array(
-               select p.id from posts p
-               where p.community_id = $1 and p.pinned_at is not null and p.removed_at is null
-               order by p.pinned_at desc, p.id desc limit 2
-           ) as "pinned!"
-           from communities where id = $1"#,
-        id
+pub(super) async fn count_posts(db: impl PgExecutor<'_>) -> kit::Result<i64> {
+    let count = sqlx::query_scalar!(
+        r#"select count(*) as "count!" from (select from posts where removed_at is null limit 10001) counted"#
     );
-    Ok(row.fetch_optional(db).await?)
+    Ok(count.fetch_one(db).await?)
 }
 
-/// A part of a ranking, and how long all of it is.
+/// A part of a ranking, how long all of it is by now, and what follows behind.
 pub(super) struct Slice {
     pub(super) ids: Vec<i64>,
     pub(super) length: i64,
+    followed_by: String,
+}
+
+impl Slice {
+    pub(super) fn followed_by(&self) -> FollowedBy {
+        match &*self.followed_by {
+            "MORE" => FollowedBy::More,
+            "NEWEST" => FollowedBy::Newest,
+            _ => FollowedBy::Nothing,
+        }
+    }
 }
 
 pub(super) async fn fetch_slice(
@@ -213,7 +200,8 @@ pub(super) async fn fetch_slice(
 ) -> kit::Result<Option<Slice>> {
     let slice = sqlx::query_as!(
         Slice,
-        r#"select posts[$2::bigint + 1 : $2::bigint + $3::bigint] as "ids!", cardinality(posts)::bigint as "length!"
+        r#"select posts[$2::bigint + 1 : $2::bigint + $3::bigint] as "ids!", cardinality(posts)::bigint as "length!",
+               followed_by
            from rankings where id = $1"#,
         ranking,
         at,
@@ -245,7 +233,7 @@ pub(super) async fn insert_ranking(
     db: impl PgExecutor<'_>,
     id: Uuid,
     viewer: Option<Uuid>,
-    posts: &[i64],
+    places: &Places,
     now: DateTime<Utc>,
 ) -> kit::Result<()> {
     sqlx::query!(
@@ -254,11 +242,27 @@ pub(super) async fn insert_ranking(
                  select id from rankings where viewer_id = $2 order by made_at desc, id desc offset 2
              )
          )
-         insert into rankings (id, viewer_id, posts, made_at) values ($1, $2, $3, $4) on conflict do nothing",
+         insert into rankings (id, viewer_id, posts, followed_by, made_at) values ($1, $2, $3, $4, $5)
+         on conflict do nothing",
         id,
         viewer,
-        posts,
+        &places.posts,
+        places.followed_by.name(),
         now
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Nothing happens to a ranking that is not `length` long any more.
+pub(super) async fn extend_ranking(db: impl PgExecutor<'_>, id: Uuid, length: i64, more: &Places) -> kit::Result<()> {
+    sqlx::query!(
+        "update rankings set posts = posts || $3, followed_by = $4 where id = $1 and cardinality(posts) = $2::bigint",
+        id,
+        length,
+        &more.posts,
+        more.followed_by.name()
     )
     .execute(db)
     .await?;
@@ -278,42 +282,45 @@ pub(super) async fn delete_rankings(db: impl PgExecutor<'_>, before: DateTime<Ut
     Ok(())
 }
 
-/// The newest of each of a person's communities, merged.
-pub(super) async fn list_feed(
+/// The newest of each of a person's communities, merged; with a total when it is the beginning.
+pub(super) async fn find_feed(
     db: impl PgExecutor<'_>,
     user: Uuid,
     behind: Key,
     limit: i64,
     skip: i64,
-) -> kit::Result<Vec<Key>> {
-    let keys = sqlx::query_as!(
-        Key,
-        "select p.id, p.created_at
-         from memberships m
-         cross join lateral (
-             select id, created_at from posts
-             where community_id = m.community_id and removed_at is null and (created_at, id) < ($2, $3)
-             order by created_at desc, id desc limit $4::bigint + $5::bigint
-         ) p
-         where m.user_id = $1 and m.left_at is null
-         order by p.created_at desc, p.id desc limit $4 offset $5",
+    first: bool,
+) -> kit::Result<Found> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"with head as (
+               select case when $6 then (
+                   select coalesce(sum(c.posts_count), 0)::bigint
+                   from memberships m join communities c on c.id = m.community_id
+                   where m.user_id = $1 and m.left_at is null
+               ) end as total
+           )
+           select post.id as "id?", post.created_at as "created_at?", array[]::bigint[] as "pinned!", head.total,
+               true as "kept!"
+           from head left join lateral (
+               select p.id, p.created_at
+               from memberships m
+               cross join lateral (
+                   select id, created_at from posts
+                   where community_id = m.community_id and removed_at is null and (created_at, id) < ($2, $3)
+                   order by created_at desc, id desc limit $4::bigint + $5::bigint
+               ) p
+               where m.user_id = $1 and m.left_at is null
+               order by p.created_at desc, p.id desc limit $4 offset $5
+           ) post on true"#,
         user,
         behind.created_at,
         behind.id,
         limit,
-        skip
+        skip,
+        first
     );
-    Ok(keys.fetch_all(db).await?)
-}
-
-pub(super) async fn count_feed(db: impl PgExecutor<'_>, user: Uuid) -> kit::Result<i64> {
-    let count = sqlx::query_scalar!(
-        r#"select coalesce(sum(c.posts_count), 0)::bigint as "count!"
-           from memberships m join communities c on c.id = m.community_id
-           where m.user_id = $1 and m.left_at is null"#,
-        user
-    );
-    Ok(count.fetch_one(db).await?)
+    Ok(Found::of(rows.fetch_all(db).await?))
 }
 
 pub(super) async fn fetch_boosts(db: impl PgExecutor<'_>, user: Uuid) -> kit::Result<Vec<(Uuid, i64)>> {

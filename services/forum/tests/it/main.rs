@@ -16,6 +16,7 @@ mod posts;
 mod reactions;
 mod recount;
 mod relevance;
+mod statements;
 mod thread_plans;
 
 use std::time::Duration;

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use proto::forum::v1::{ListPostsRequest, PostOrder};
+use proto::forum::v1::{ListPostsRequest, ListPostsResponse, ListRelevantRequest, PostOrder};
 use sqlx::PgPool;
+use uuid::Uuid;
 
-use crate::{World, refused};
+use crate::{Somebody, World, refused};
 
 /// Posts by many authors over a month, every community's and none's.
 async fn fill(db: &PgPool, posts: i64) {
@@ -180,4 +181,107 @@ async fn the_order_of_a_long_list_is_kept_over_its_pages() {
         }
         assert!(seen == expected, "{order:?}");
     }
+}
+
+/// Interests that change all the time, as they do when people comment and react.
+async fn interest(db: PgPool, user: Uuid, stop: Arc<AtomicBool>, changes: Arc<AtomicU64>) {
+    while !stop.load(Ordering::Relaxed) {
+        sqlx::query(
+            "with scored as (
+                 update posts set relevance_score = 1 + random() * 9 where id = (select 1 + floor(random() * 10500)::bigint)
+             )
+             insert into interactions as i (user_id, author_id, comments)
+             select $1, author_id, 1 + (random() * 9)::int from posts
+             where id = (select 1 + floor(random() * 10500)::bigint)
+             on conflict (user_id, author_id) do update set comments = (random() * 9)::int",
+        )
+        .bind(user)
+        .execute(&db)
+        .await
+        .unwrap();
+        changes.fetch_add(1, Ordering::Relaxed);
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn relevant(person: &Somebody, page_token: &str) -> ListPostsResponse {
+    let request = ListRelevantRequest { page_size: 100, page_token: page_token.to_owned(), ..Default::default() };
+    person.posts().list_relevant(request).await.unwrap().into_inner()
+}
+
+async fn places(db: &PgPool) -> i64 {
+    let length = "select cardinality(posts)::bigint from rankings order by made_at desc, id desc limit 1";
+    sqlx::query_scalar(length).fetch_one(db).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_relevant_is_continued_where_it_ended_whatever_interests_somebody_by_then() {
+    const POSTS: i64 = 10_500;
+    let world = World::start().await;
+    fill(world.db(), POSTS).await;
+    sqlx::query("update posts set relevance_score = 1 + id % 7, author_id = lpad(to_hex(id % 400), 32, '0')::uuid")
+        .execute(world.db())
+        .await
+        .unwrap();
+    let ana = world.person(1);
+    let (stop, changes) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let changing = tokio::spawn(interest(world.db().clone(), ana.id, stop.clone(), changes.clone()));
+    testkit::eventually("interests change", async || changes.load(Ordering::Relaxed) > 10).await;
+
+    let (mut seen, mut page_token, mut lengths) = (HashSet::new(), String::new(), Vec::new());
+    loop {
+        // Two of one device at once see the same page, also where it is the one that makes the ranking longer.
+        let (page, again) = match &*page_token {
+            "" => (relevant(&ana, "").await, None),
+            token => {
+                let (page, again) = tokio::join!(relevant(&ana, token), relevant(&ana, token));
+                (page, Some(again))
+            }
+        };
+        let ids: Vec<i64> = page.posts.iter().map(|post| post.id).collect();
+        if let Some(again) = again {
+            assert_eq!(ids, again.posts.iter().map(|post| post.id).collect::<Vec<_>>());
+        }
+        for id in ids {
+            assert!(seen.insert(id), "{id} is shown twice, after {} posts", seen.len());
+        }
+        let before = changes.load(Ordering::Relaxed);
+        testkit::eventually("more changes", async || changes.load(Ordering::Relaxed) > before + 5).await;
+        lengths.push(places(world.db()).await);
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    stop.store(true, Ordering::Relaxed);
+    changing.await.unwrap();
+    assert_eq!(seen.len() as i64, POSTS);
+    lengths.dedup();
+    assert_eq!(lengths, [200, 1_600, 10_000], "as many places as somebody looks at");
+}
+
+#[tokio::test]
+async fn a_ranking_is_made_once() {
+    let world = World::start().await;
+    fill(world.db(), 3_000).await;
+    let request = ListPostsRequest { page_size: 20, order: PostOrder::Hot.into(), ..Default::default() };
+    let first = world.nobody().posts().list_posts(request.clone()).await.unwrap().into_inner();
+    let second = ListPostsRequest { page_token: first.next_page_token, ..request };
+    let ids = async || {
+        let page = world.nobody().posts().list_posts(second.clone()).await.unwrap().into_inner();
+        page.posts.into_iter().map(|post| post.id).collect::<Vec<_>>()
+    };
+    let shown = ids().await;
+    assert_eq!(places(world.db()).await, 200);
+    // Whoever asks again reads it: nothing is left from which another one could be made.
+    let kept: (Uuid, String) =
+        sqlx::query_as("select id, xmin::text from rankings").fetch_one(world.db()).await.unwrap();
+    sqlx::query("update posts set removed_at = now() where id <> all($1)")
+        .bind(&shown)
+        .execute(world.db())
+        .await
+        .unwrap();
+    assert_eq!(ids().await, shown);
+    let again = sqlx::query_as::<_, (Uuid, String)>("select id, xmin::text from rankings").fetch_one(world.db()).await;
+    assert_eq!(again.unwrap(), kept);
 }
