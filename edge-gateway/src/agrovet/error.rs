@@ -46,6 +46,7 @@ const REASONS: &[(&str, u16, &str, &str)] = &[
     ("LOCKED", 409, "detail", "El post está bloqueado."),
     ("COMMENT_REMOVED", 409, "detail", "El comentario fue eliminado."),
     ("PINS_FULL", 409, "detail", "La comunidad ya tiene dos posts fijados."),
+    ("OWNER_REQUIRED", 409, "detail", "La comunidad necesita un propietario. Nombre primero a otra persona."),
     ("NO_COMMUNITY", 409, "detail", "El post no pertenece a ninguna comunidad."),
     ("RATE_LIMITED", 429, "detail", THROTTLED),
     ("MEDIA_TOO_LARGE", 413, "detail", "El archivo es demasiado grande."),
@@ -103,6 +104,7 @@ const FIELDS: &[(&str, &str)] = &[
     ("MEDIA_UNKNOWN", "Media no encontrada."),
     ("CATEGORY_NAME_TAKEN", "Ya existe category con este name."),
     ("REQUIRED", "Este campo es requerido."),
+    ("MEDIA_PRIVATE", "Este archivo es privado: los demás no podrían verlo."),
     ("NOT_PRIVATE", "El documento debe subirse a la carpeta verification."),
     ("GALLERY_FULL", "Se alcanzó el máximo de archivos."),
 ];

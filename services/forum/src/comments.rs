@@ -160,9 +160,23 @@ impl CommentService for Forum {
         let now = self.clock.now();
 
         let mut tx = begin(&self.db).await?;
+        let post_id = fetch_post_id(&mut *tx, id).await?.ok_or_else(no_such_comment)?;
+        let post = lock_post(&mut tx, post_id).await?.ok_or_else(no_such_comment)?;
         let comment = lock_comment(&mut tx, id).await?.ok_or_else(no_such_comment)?;
+        if post.removed_at.is_some()
+            && caller.id != post.author_id
+            && !moderates(&mut *tx, post.community_id, caller).await?
+        {
+            return Err(no_such_comment().into());
+        }
         caller.may_act_for(comment.author_id)?;
         comment.check_present()?;
+        if post.removed_at.is_some() && !caller.admin() {
+            return Err(refused("LOCKED", "moderators removed the post").into());
+        }
+        if let Some(community) = post.community_id {
+            refuse_banned(&mut *tx, community, caller.id).await?;
+        }
         update_comment(&mut tx, id, content.as_deref(), media, now).await?;
         let comment = self.fetch_comment(&mut *tx, Some(caller), id, &Depth::ALONE).await?;
         commit(tx).await?;
@@ -191,7 +205,9 @@ impl CommentService for Forum {
             delete_notifications(&mut tx, id).await?;
         } else {
             delete_comment(&mut tx, id).await?;
-            delete_empty_places(&mut tx, comment.parent_id).await?;
+            if let Some(parent) = comment.parent_id {
+                delete_empty_places(&mut tx, parent).await?;
+            }
         }
         commit(tx).await?;
         Ok(Response::new(DeleteCommentResponse {}))

@@ -1,11 +1,12 @@
 //! Communities: where posts belong. Every installation has four seeds, which nobody owns; people become members of
 //! theirs by role, see `memberships`. Whoever changes a community's row or counters locks it first.
 
+mod remains;
 mod sql;
 
 use chrono::{DateTime, Utc};
 use kit::db::{begin, commit};
-use kit::error::{Error, denied, not_found};
+use kit::error::{Error, denied, not_found, refused};
 use kit::identity::{Caller, caller, try_caller};
 use kit::page;
 use kit::wire::{parse_id, timestamp};
@@ -117,6 +118,8 @@ impl CommunityService for Forum {
         let before = lock_managed(&mut tx, id, caller).await?;
         // Members, bans and the queue of reports go along, posts lose their community, the log stays.
         delete_community(&mut tx, id).await?;
+        remains::insert_deleted(&mut *tx, id).await?;
+        remains::clear_some(&mut tx, id).await?;
         exchange_picture(&mut tx, before.cover_media_id, None, now).await?;
         exchange_picture(&mut tx, before.avatar_media_id, None, now).await?;
         commit(tx).await?;
@@ -142,8 +145,10 @@ impl CommunityService for Forum {
         let id = request.get_ref().id;
         let mut tx = begin(&self.db).await?;
         lock_community(&mut tx, id).await?.ok_or_else(no_such_community)?;
-        if memberships::leave(&mut tx, id, caller.id, caller.number, self.clock.now()).await? {
+        let now = self.clock.now();
+        if memberships::leave(&mut tx, id, caller.id, caller.number, now).await? {
             add_members(&mut tx, id, -1).await?;
+            succeed_owner(&mut tx, id, caller, now).await?;
         }
         let row = fetch_community(&mut *tx, id, Some(caller.id)).await?.ok_or_else(no_such_community)?;
         commit(tx).await?;
@@ -187,6 +192,9 @@ impl CommunityService for Forum {
         if before.role() == role {
             return Ok(Response::new(before.into()));
         }
+        if before.role() == Role::Owner {
+            return Err(owner_required().into());
+        }
         if role == Role::Owner {
             memberships::retire_owner(&mut *tx, request.id).await?;
         }
@@ -216,6 +224,17 @@ async fn lock_led(conn: &mut PgConnection, id: i64, caller: Caller) -> kit::Resu
 
 async fn leads(conn: &mut PgConnection, id: i64, locked: &Locked, caller: Caller) -> kit::Result<bool> {
     Ok(caller.admin() || !locked.seed && fetch_role(conn, id, caller.id).await? == Some(Role::Owner))
+}
+
+/// After somebody went: if it was the owner, the longest-serving moderator is it from now on, or who is a member for
+/// longest. Nobody owns a seed, or a community without members.
+pub(crate) async fn succeed_owner(conn: &mut PgConnection, id: i64, by: Caller, now: DateTime<Utc>) -> kit::Result<()> {
+    for (user, number) in memberships::name_successors(&mut *conn, &[id]).await? {
+        let about = About::User { id: user, number };
+        let deed = Deed { community_id: Some(id), action: Action::Role, about, reason: Role::Owner.name() };
+        deed.log(&mut *conn, by, now).await?;
+    }
+    Ok(())
 }
 
 /// What a change needs to know of a community.
@@ -282,6 +301,11 @@ impl Place {
 
 pub(crate) fn no_such_community() -> Error {
     not_found("COMMUNITY_NOT_FOUND", "no such community")
+}
+
+/// Only by naming another does an owner cease to be one and stay.
+pub(crate) fn owner_required() -> Error {
+    refused("OWNER_REQUIRED", "a community has an owner: make somebody else the owner first")
 }
 
 pub(crate) fn not_yours() -> Error {

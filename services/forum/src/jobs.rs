@@ -20,6 +20,11 @@ impl Forum {
             async move { forum.delete_discarded().await }
         });
         let forum = self.clone();
+        kit.every("clear deleted communities", Duration::from_secs(5), move || {
+            let forum = forum.clone();
+            async move { forum.clear_communities().await }
+        });
+        let forum = self.clone();
         kit.every("sweep", Duration::from_secs(60), move || {
             let forum = forum.clone();
             async move { forum.sweep().await }

@@ -177,7 +177,7 @@ async fn join_missing(
 
 /// After an account is gone.
 pub(crate) async fn forget(conn: &mut PgConnection, user: Uuid) -> kit::Result<()> {
-    sqlx::query!(
+    let communities = sqlx::query_scalar!(
         "select c.id from communities c join memberships m on m.community_id = c.id
          where m.user_id = $1 order by c.id for no key update of c",
         user
@@ -192,6 +192,8 @@ pub(crate) async fn forget(conn: &mut PgConnection, user: Uuid) -> kit::Result<(
     )
     .execute(&mut *conn)
     .await?;
+    // Whatever role they had: one that was given while we waited for the lock counts too.
+    name_successors(&mut *conn, &communities).await?;
     sqlx::query!("delete from bans where user_id = $1", user).execute(conn).await?;
     Ok(())
 }
@@ -335,6 +337,22 @@ pub(crate) async fn retire_owner(db: impl PgExecutor<'_>, community_id: i64) -> 
         .execute(db)
         .await?;
     Ok(())
+}
+
+/// Whoever stands first in the list of a community without an owner becomes its owner; nobody of a seed's.
+pub(crate) async fn name_successors(db: impl PgExecutor<'_>, communities: &[i64]) -> kit::Result<Vec<(Uuid, i64)>> {
+    let successors = sqlx::query!(
+        "update memberships m set role = 'OWNER'
+         from communities c cross join lateral (
+             select user_id from memberships
+             where community_id = c.id and left_at is null order by rank, joined_at, user_id limit 1
+         ) first
+         where c.id = any($1) and c.joined_by is null
+             and m.community_id = c.id and m.user_id = first.user_id and m.role <> 'OWNER'
+         returning m.user_id, m.user_number",
+        communities
+    );
+    Ok(successors.fetch_all(db).await?.into_iter().map(|row| (row.user_id, row.user_number)).collect())
 }
 
 pub(crate) async fn update_role(

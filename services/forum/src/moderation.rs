@@ -22,7 +22,9 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use crate::Forum;
-use crate::communities::{add_members, add_posts, lock_community, no_such_community, not_yours};
+use crate::communities::{
+    add_members, add_posts, lock_community, no_such_community, not_yours, owner_required, succeed_owner,
+};
 use crate::memberships::{Role, delete_ban, fetch_role, insert_ban, leave};
 use crate::posts::{LockedPost, lock_placed, lock_post, no_such_post};
 use sql::*;
@@ -176,12 +178,16 @@ impl ModerationService for Forum {
         if rank > Role::Member && own != Some(Role::Owner) && !caller.admin() {
             return Err(not_yours().into());
         }
+        if rank == Role::Owner && user == caller.id {
+            return Err(owner_required().into());
+        }
         let number = fetch_number(&mut *tx, user).await?;
         let number = number.ok_or_else(|| not_found("MEMBER_NOT_FOUND", "nobody here knows them"))?;
         let about = About::User { id: user, number };
         let deed = Deed { community_id: Some(community_id), action: Action::Ban, about, reason: &reason };
         if leave(&mut tx, community_id, user, number, now).await? {
             add_members(&mut tx, community_id, -1).await?;
+            succeed_owner(&mut tx, community_id, caller, now).await?;
         }
         if !insert_ban(&mut *tx, community_id, user, number, now).await? {
             return Ok(Response::new(deed.done_before(&mut tx).await?));

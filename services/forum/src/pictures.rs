@@ -8,12 +8,13 @@ use kit::identity::Caller;
 use kit::wire::parse_id;
 use proto::forum::v1::picture::From;
 use proto::media::v1::get_media_request::Key;
-use proto::media::v1::{DeleteMediaRequest, GetMediaRequest, Kind};
+use proto::media::v1::{DeleteMediaRequest, Folder, GetMediaRequest, Kind};
 use sqlx::{PgConnection, PgExecutor};
 use tonic::Code;
 use uuid::Uuid;
 
 use crate::Forum;
+use crate::files::private;
 
 /// What a community is to show; nothing when both are absent.
 #[derive(Default)]
@@ -45,6 +46,9 @@ impl Forum {
                 };
                 if media.owner_id != caller.id.to_string() {
                     return Err(no_such_file(field));
+                }
+                if media.folder() == Folder::Verification {
+                    return Err(private(field));
                 }
                 let image = media.kind() == Kind::Image;
                 let Some(path) = media.path.filter(|_| image) else {

@@ -1,4 +1,4 @@
-//! Posts and their lists. A list is two steps: which ids, in `rankings` or by key, then their rows. Removed posts are
+//! Posts and their lists. A list is two steps: which ids, see `lists`, then their rows. Removed posts are
 //! shown to their author, moderators and administrators only, and stand in no list.
 
 mod sql;
@@ -152,6 +152,9 @@ impl PostService for Forum {
             } else {
                 lock_community(&mut tx, community_id).await?;
             }
+        }
+        if let Some(community_id) = seen.filter(|_| goal == seen) {
+            refuse_banned(&mut *tx, community_id, caller.id).await?;
         }
         let before = lock_post(&mut tx, change.id).await?.ok_or_else(no_such_post)?;
         if before.community_id != seen || before.removed_at.is_some() != removed {

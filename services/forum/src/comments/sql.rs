@@ -177,7 +177,9 @@ macro_rules! found {
                  order by c.created_at desc, c.id desc limit $3 offset $4
              ) as "ids!",
              (select count(*) from (
-                 select from comments c where c.deleted_at is null and c.removed_at is null "#
+                 select from comments c
+                 where c.deleted_at is null and c.removed_at is null
+                     and not exists (select from posts p where p.id = c.post_id and p.removed_at is not null) "#
                 + $filter
                 + r#" order by c.created_at desc, c.id desc limit 10000
              ) counted)::int as "total!""#,
@@ -340,19 +342,23 @@ pub(super) async fn delete_comment(conn: &mut PgConnection, id: i64) -> kit::Res
     Ok(())
 }
 
-/// Deletes the empty place `at` if nothing hangs on it any more, and then the same above it.
-pub(super) async fn delete_empty_places(conn: &mut PgConnection, mut at: Option<i64>) -> kit::Result<()> {
-    while let Some(place) = at {
-        at = sqlx::query_scalar!(
-            "delete from comments c
-             where id = $1 and deleted_at is not null and not exists (select from comments r where r.parent_id = c.id)
-             returning parent_id",
-            place
-        )
-        .fetch_optional(&mut *conn)
-        .await?
-        .flatten();
-    }
+/// Deletes the empty place `at` if nothing hangs on it any more, and the same above it.
+pub(super) async fn delete_empty_places(conn: &mut PgConnection, at: i64) -> kit::Result<()> {
+    sqlx::query!(
+        "with recursive gone (id, parent_id) as (
+             select c.id, c.parent_id from comments c
+             where c.id = $1 and c.deleted_at is not null
+                 and not exists (select from comments r where r.parent_id = c.id)
+             union all
+             select c.id, c.parent_id from gone g join comments c on c.id = g.parent_id
+             where c.deleted_at is not null
+                 and not exists (select from comments r where r.parent_id = c.id and r.id <> g.id)
+         )
+         delete from comments where id in (select id from gone)",
+        at
+    )
+    .execute(conn)
+    .await?;
     Ok(())
 }
 

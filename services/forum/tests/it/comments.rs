@@ -8,12 +8,14 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use proto::forum::v1::{
-    Comment, CommentDepth, CommentThread, CreateCommentRequest, DeleteCommentRequest, GetCommentRequest,
-    GetThreadRequest, ListCommentsRequest, ReactRequest, ReactionType, Target, TargetKind, UpdateCommentRequest,
+    BanMemberRequest, Comment, CommentDepth, CommentThread, CreateCommentRequest, DeleteCommentRequest,
+    GetCommentRequest, GetThreadRequest, ListCommentsRequest, ReactRequest, ReactionType, Target, TargetKind,
+    UpdateCommentRequest,
 };
 use serde_json::json;
 use tonic::Status;
 
+use crate::statements::Statements;
 use crate::{Somebody, World, refused};
 
 impl Somebody {
@@ -370,4 +372,88 @@ async fn flat_lists_are_newest_first_and_narrow() {
     let hidden = GetCommentRequest { id: stranger, ..Default::default() };
     refused!(beto.comments().get_comment(hidden).await, NotFound, "COMMENT_NOT_FOUND");
     assert_eq!(ids(&ana.comments().get_thread(thread).await.unwrap().into_inner().comments), [stranger]);
+}
+
+#[tokio::test]
+async fn a_comment_on_a_removed_post_or_where_one_is_banned_stays_as_it_is() {
+    let world = World::busy().await;
+    let (ana, beto, eva) = (world.person(1), world.person(2), world.person(3));
+    let community = ana.found("uno").await.id;
+    let post = eva.post("Panales", Some(community)).await.id;
+    let (betos, evas) = (beto.comment(post, None).await, eva.comment(post, None).await);
+    let change = |id: i64| UpdateCommentRequest { id, content: Some("Otra cosa".into()), media_id: None };
+    let ban = |person: &Somebody| BanMemberRequest {
+        community_id: community,
+        user_id: person.id.to_string(),
+        reason: String::new(),
+    };
+    ana.moderation().ban_member(ban(&beto)).await.unwrap();
+    refused!(beto.comments().update_comment(change(betos)).await, PermissionDenied, "COMMUNITY_BANNED");
+
+    world.set("posts", "removed_at", post).await;
+    refused!(beto.comments().update_comment(change(betos)).await, NotFound, "COMMENT_NOT_FOUND");
+    // Who wrote the post still sees it, and is told why.
+    refused!(eva.comments().update_comment(change(evas)).await, FailedPrecondition, "LOCKED");
+    refused!(eva.comments().update_comment(change(betos)).await, PermissionDenied, "NOT_YOURS");
+    let contents: Vec<String> =
+        sqlx::query_scalar("select content from comments order by id").fetch_all(world.db()).await.unwrap();
+    assert_eq!(contents, ["2 says something", "3 says something"]);
+    assert_eq!(world.admin().comments().update_comment(change(evas)).await.unwrap().into_inner().content, "Otra cosa");
+}
+
+#[tokio::test]
+async fn comments_of_removed_posts_are_not_counted() {
+    let world = World::busy().await;
+    let ana = world.person(1);
+    let (shown, removed) = (ana.post("Uno", None).await.id, ana.post("Dos", None).await.id);
+    let on_shown = ana.comment(shown, None).await;
+    let on_removed = ana.comment(removed, None).await;
+    ana.comment(removed, Some(on_removed)).await;
+    world.set("posts", "removed_at", removed).await;
+    let author_id = ana.id.to_string();
+    for (request, expected) in [
+        (ListCommentsRequest::default(), vec![on_shown]),
+        (ListCommentsRequest { author_id, ..Default::default() }, vec![on_shown]),
+        (ListCommentsRequest { post_id: Some(removed), ..Default::default() }, vec![]),
+        (ListCommentsRequest { parent_id: Some(on_removed), ..Default::default() }, vec![]),
+    ] {
+        let page = ana.comments().list_comments(request).await.unwrap().into_inner();
+        assert_eq!((page.total_size as usize, ids(&page.comments)), (expected.len(), expected));
+    }
+}
+
+#[tokio::test]
+async fn a_long_row_of_empty_places_goes_with_the_last_reply() {
+    const PLACES: i64 = 3_000;
+    let world = World::busy().await;
+    let ana = world.person(1);
+    let post = ana.post("Panales", None).await.id;
+    let root = ana.comment(post, None).await;
+    let kept = ana.comment(post, Some(root)).await;
+    // Below `root`, one below the other, all deleted.
+    sqlx::query(
+        "insert into comments (id, post_id, parent_id, depth, author_id, author_number, content, created_at, updated_at)
+         overriding system value
+         select 100000 + n, $1, case when n = 1 then $2 else 100000 + n - 1 end, 1 + n, gen_random_uuid(), 1, '', now(),
+             now()
+         from generate_series(1, $3) n",
+    )
+    .bind(post)
+    .bind(root)
+    .bind(PLACES)
+    .execute(world.db())
+    .await
+    .unwrap();
+    let leaf = ana.comment(post, Some(100_000 + PLACES)).await;
+    sqlx::query("update comments set deleted_at = now() where id > 100000 and id <> $1")
+        .bind(leaf)
+        .execute(world.db())
+        .await
+        .unwrap();
+    let statements = Statements::default();
+    let _listening = statements.listen();
+    ana.delete_comment(leaf).await.unwrap();
+    assert!(statements.take().len() < 30, "not one statement for each place");
+    let left: Vec<i64> = sqlx::query_scalar("select id from comments order by id").fetch_all(world.db()).await.unwrap();
+    assert_eq!(left, [root, kept]);
 }

@@ -1,9 +1,10 @@
+use proto::events::v1::UserDeleted;
 use proto::forum::v1::get_community_request::Key;
 use proto::forum::v1::picture::From;
 use proto::forum::v1::{
-    Community, CreateCommunityRequest, DeleteCommunityRequest, GetCommunityRequest, GetPostRequest,
-    JoinCommunityRequest, LeaveCommunityRequest, ListCommunitiesRequest, ListMembersRequest, MemberRole, Picture,
-    SetMemberRoleRequest, UpdateCommunityRequest,
+    BanMemberRequest, Community, CreateCommunityRequest, DeleteCommunityRequest, GetCommunityRequest, GetPostRequest,
+    JoinCommunityRequest, LeaveCommunityRequest, ListCommunitiesRequest, ListMembersRequest, ListModerationLogRequest,
+    ListPostsRequest, MemberRole, ModerationAction, Picture, SetMemberRoleRequest, UpdateCommunityRequest,
 };
 use proto::media::v1::Kind;
 use tonic::Status;
@@ -153,8 +154,8 @@ async fn an_owner_names_moderators_and_a_successor() {
     refused!(set_role(&eva, id, &stranger, MemberRole::Moderator).await, NotFound, "MEMBER_NOT_FOUND");
 
     leave(&eva, id).await.unwrap();
-    assert_eq!(members(&ana, id).await, [(1, Moderator), (2, Moderator)]);
-    assert_eq!(set_role(&world.admin(), id, &ana, MemberRole::Owner).await.unwrap(), Owner);
+    assert_eq!(members(&ana, id).await, [(1, Owner), (2, Moderator)]);
+    assert_eq!(set_role(&world.admin(), id, &ben, MemberRole::Owner).await.unwrap(), Owner);
 }
 
 #[tokio::test]
@@ -241,6 +242,8 @@ async fn a_picture_is_a_url_or_an_own_upload_whose_predecessor_is_deleted() {
         refused!(change(&ana, upload(file)).await, InvalidArgument, "MEDIA_NOT_FOUND");
     }
     refused!(change(&ana, upload(sound)).await, InvalidArgument, "NOT_AN_IMAGE");
+    let private = world.media.document(ana.id);
+    refused!(change(&ana, upload(private)).await, InvalidArgument, "MEDIA_PRIVATE");
     refused!(change(&ben, upload(bens)).await, PermissionDenied, "NOT_YOURS");
     assert_eq!(change(&ana, None).await.unwrap(), None);
     world.forum.delete_discarded().await.unwrap();
@@ -263,4 +266,97 @@ async fn a_community_goes_and_its_posts_stay_without_one() {
     let request = GetPostRequest { id: post.id, ..Default::default() };
     let post = ben.posts().get_post(request).await.unwrap().into_inner();
     assert_eq!((post.community, post.pinned), (None, false));
+}
+
+#[tokio::test]
+async fn a_community_with_members_has_an_owner() {
+    let world = World::start().await;
+    let (ana, ben, eva, admin) = (world.person(1), world.person(2), world.person(3), world.admin());
+    let id = ana.found("apicultura").await.id;
+    for person in [&ben, &eva] {
+        world.pass(1);
+        join(person, id).await.unwrap();
+    }
+    use MemberRole::{Member, Moderator, Owner};
+    for (by, role) in [(&ana, Member), (&ana, Moderator), (&admin, Member)] {
+        refused!(set_role(by, id, &ana, role).await, FailedPrecondition, "OWNER_REQUIRED");
+    }
+    let ban = |person: &Somebody| BanMemberRequest {
+        community_id: id,
+        user_id: person.id.to_string(),
+        reason: String::new(),
+    };
+    refused!(ana.moderation().ban_member(ban(&ana)).await, FailedPrecondition, "OWNER_REQUIRED");
+    assert_eq!(members(&ana, id).await, [(1, Owner), (2, Member), (3, Member)]);
+
+    // After an owner comes a moderator, also a younger one.
+    set_role(&ana, id, &eva, Moderator).await.unwrap();
+    admin.moderation().ban_member(ban(&ana)).await.unwrap();
+    assert_eq!(members(&ben, id).await, [(3, Owner), (2, Member)]);
+    let log = ListModerationLogRequest { community_id: id, ..Default::default() };
+    let log = ben.moderation().list_moderation_log(log).await.unwrap().into_inner();
+    let said: Vec<_> = log.entries.iter().map(|entry| (entry.action(), entry.user_number)).collect();
+    assert!(said.contains(&(ModerationAction::Role, 3)), "{said:?}");
+    leave(&eva, id).await.unwrap();
+    assert_eq!(members(&ben, id).await, [(2, Owner)]);
+
+    // Also after an account is gone. Seeds and what nobody belongs to have none.
+    join(&eva, id).await.unwrap();
+    let deleted = UserDeleted { user_id: ben.number, user_uuid: ben.id.to_string(), phone_number: None };
+    world.deliver(&deleted).await;
+    assert_eq!(members(&eva, id).await, [(3, Owner)]);
+    leave(&eva, id).await.unwrap();
+    assert_eq!(members(&eva, id).await, []);
+    let general = by_slug(&ana, "general").await.id;
+    for person in [&ben, &eva] {
+        join(person, general).await.unwrap();
+    }
+    leave(&ben, general).await.unwrap();
+    assert_eq!(members(&eva, general).await, [(3, Member)]);
+}
+
+#[tokio::test]
+async fn a_large_community_goes_step_by_step() {
+    let world = World::start().await;
+    let ana = world.person(1);
+    let id = ana.found("apicultura").await.id;
+    for statement in [
+        "insert into posts (author_id, author_number, community_id, title, content, created_at, updated_at,
+             last_activity_at)
+         select gen_random_uuid(), n, $1, 'Post', 'Texto', now(), now(), now() from generate_series(1, 2500) n",
+        "insert into memberships (community_id, user_id, user_number, joined_at)
+         select $1, gen_random_uuid(), n, now() from generate_series(1, 2500) n",
+        "insert into bans (community_id, user_id, user_number, created_at)
+         select $1, gen_random_uuid(), n, now() from generate_series(1, 10) n",
+        "insert into reported (community_id, post_id, open, last_reported_at)
+         select $1, id, 1, now() from posts where community_id = $1",
+    ] {
+        sqlx::query(statement).bind(id).execute(world.db()).await.unwrap();
+    }
+    ana.communities().delete_community(DeleteCommunityRequest { id }).await.unwrap();
+    let left = async || {
+        let posts = "select count(*) from posts where community_id = $1";
+        sqlx::query_scalar::<_, i64>(posts).bind(id).fetch_one(world.db()).await.unwrap()
+    };
+    assert_eq!(left().await, 1_500, "one statement for all of it may take longer than a statement may");
+    // Nothing shows of it any more, nothing can be added, and its name is free.
+    let gone = GetCommunityRequest { key: Some(Key::Id(id)) };
+    refused!(ana.communities().get_community(gone).await, NotFound, "COMMUNITY_NOT_FOUND");
+    refused!(ana.try_post("Tarde", Some(id)).await, InvalidArgument, "COMMUNITY_NOT_FOUND");
+    refused!(join(&ana, id).await, NotFound, "COMMUNITY_NOT_FOUND");
+    let list = ListPostsRequest { community_id: Some(id), ..Default::default() };
+    assert_eq!(ana.posts().list_posts(list).await.unwrap().into_inner().posts, []);
+    let all = ana.posts().list_posts(ListPostsRequest::default()).await.unwrap().into_inner();
+    assert!(all.posts.iter().all(|post| post.community.is_none()));
+    ana.found("apicultura").await;
+
+    let (one, two) = tokio::join!(world.forum.clear_communities(), world.forum.clear_communities());
+    assert!(one.is_ok() && two.is_ok());
+    world.forum.clear_communities().await.unwrap();
+    assert_eq!(left().await, 0);
+    for table in ["memberships", "bans", "reported", "deleted_communities"] {
+        let sql = sqlx::AssertSqlSafe(format!("select count(*) from {table} where community_id = $1"));
+        let rows: i64 = sqlx::query_scalar(sql).bind(id).fetch_one(world.db()).await.unwrap();
+        assert_eq!(rows, 0, "{table}");
+    }
 }

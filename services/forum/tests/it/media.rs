@@ -38,6 +38,14 @@ impl Media {
         id
     }
 
+    /// A picture of theirs that others do not see.
+    pub(crate) fn document(&self, owner: Uuid) -> Uuid {
+        let id = self.file(Some(owner), Kind::Image);
+        let mut state = self.0.lock().unwrap();
+        state.files.get_mut(&id.to_string()).unwrap().folder = Folder::Verification.into();
+        id
+    }
+
     pub(crate) fn has(&self, id: Uuid) -> bool {
         self.0.lock().unwrap().files.contains_key(&id.to_string())
     }

@@ -1,6 +1,6 @@
 use proto::forum::v1::{
-    CreatePostRequest, DeletePostRequest, GetPostRequest, Post, RemoveContentRequest, Target, TargetKind,
-    UpdatePostRequest, ViewPostRequest,
+    BanMemberRequest, CreateCommentRequest, CreatePostRequest, DeletePostRequest, GetPostRequest, Post,
+    RemoveContentRequest, Target, TargetKind, UpdatePostRequest, ViewPostRequest,
 };
 use proto::media::v1::Kind;
 use serde_json::json;
@@ -219,4 +219,36 @@ async fn ten_posts_a_minute_are_enough_also_at_once() {
     world.pass(1);
     world.forum.sweep().await.unwrap();
     ana.post("Ahora sí", None).await;
+}
+
+#[tokio::test]
+async fn who_is_banned_changes_no_post_there_and_may_take_it_away() {
+    let world = World::start().await;
+    let (ana, ben) = (world.person(1), world.person(2));
+    let community = ana.found("uno").await.id;
+    let id = ben.post("Hola", Some(community)).await.id;
+    let ban = BanMemberRequest { community_id: community, user_id: ben.id.to_string(), reason: String::new() };
+    ana.moderation().ban_member(ban).await.unwrap();
+    let change = UpdatePostRequest { id, title: Some("Otra cosa".into()), ..Default::default() };
+    refused!(ben.posts().update_post(change.clone()).await, PermissionDenied, "COMMUNITY_BANNED");
+    let away = UpdatePostRequest { clear_community: true, ..change };
+    assert_eq!(ben.posts().update_post(away).await.unwrap().into_inner().community, None);
+}
+
+#[tokio::test]
+async fn a_private_document_is_attached_to_nothing() {
+    let world = World::start().await;
+    let ana = world.person(1);
+    world.media.set_claimant(ana.id);
+    let media_id = world.media.document(ana.id).to_string();
+    let post = CreatePostRequest {
+        title: "Título".into(),
+        content: "Texto".into(),
+        media_id: media_id.clone(),
+        ..Default::default()
+    };
+    refused!(ana.posts().create_post(post).await, InvalidArgument, "MEDIA_PRIVATE");
+    let post_id = ana.post("Post", None).await.id;
+    let comment = CreateCommentRequest { post_id, content: "Mira".into(), media_id, ..Default::default() };
+    refused!(ana.comments().create_comment(comment).await, InvalidArgument, "MEDIA_PRIVATE");
 }
