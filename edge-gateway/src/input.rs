@@ -185,8 +185,9 @@ pub trait Segment: Sized + Send {
 }
 
 impl Segment for i64 {
+    /// `+1` is a number to Rust, and no id to anybody: a link has one form.
     fn parse(text: &str) -> Option<Self> {
-        text.parse().ok()
+        if text.starts_with('+') { None } else { text.parse().ok() }
     }
 
     fn schema() -> RefOr<Schema> {

@@ -142,6 +142,10 @@ impl<S> Describe for axum::extract::State<S> {
     fn describe(_: &mut Operation) {}
 }
 
+impl Describe for http::Method {
+    fn describe(_: &mut Operation) {}
+}
+
 impl Describe for crate::address::Base {
     fn describe(_: &mut Operation) {}
 }

@@ -227,6 +227,11 @@ async fn views_of_others_count_once_in_half_an_hour() {
     let beto = world.agrovet("Beto", "59170000002", "consumer").await;
     let path = format!("/api/foro/posts/{}/", world.post_of(&ana, "Hola").await);
     let views = async || world.anybody("/api/foro/posts/").await.body["results"][0]["views_count"].clone();
+    // Whoever asks whether it is there reads nothing.
+    for number in 3..9 {
+        let eva = world.agrovet("Eva", &format!("5917000000{number}"), "consumer").await;
+        assert_eq!(world.request(Method::HEAD, &path).bearer_auth(&eva.token).send().await.unwrap().status(), 200);
+    }
     for _ in 0..3 {
         world.read(&path, &ana.token).await;
         world.read(&path, &beto.token).await;
@@ -250,4 +255,15 @@ async fn ten_posts_and_comments_a_minute() {
     let form = json!({ "title": "T", "content": "C" });
     story.tell("the eleventh", &world.call(Method::POST, "/api/foro/posts/", &ana.token, form).await);
     insta::assert_snapshot!(story);
+}
+
+#[tokio::test]
+async fn an_id_with_a_sign_is_none() {
+    let world = World::start().await;
+    let ana = world.agrovet("Ana", "59170000001", "Specialist").await;
+    let post = world.post_of(&ana, "Hola").await;
+    assert_eq!(world.anybody(&format!("/api/foro/posts/{post}/")).await.status, 200);
+    for id in [format!("+{post}"), format!("%2B{post}"), "-0".into()] {
+        assert_eq!(world.anybody(&format!("/api/foro/posts/{id}/")).await.status, 404, "{id}");
+    }
 }

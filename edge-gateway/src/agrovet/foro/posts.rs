@@ -3,6 +3,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use http::Method;
 use kit::identity::Caller;
 use kit::seal;
 use proto::forum::v1::{
@@ -246,10 +247,14 @@ pub async fn retrieve(
     base: Base,
     caller: Option<Caller>,
     client: Client,
+    method: Method,
     Path(id): Path<i64>,
 ) -> Result<Json<Post>> {
     let post = fetch(&edge, id).await?;
-    count_view(&edge, client, id);
+    // HEAD asks whether it is there; nobody read anything.
+    if method == Method::GET {
+        count_view(&edge, client, id);
+    }
     Ok(Json(shown_one(&edge, base, caller, post, Post::of).await))
 }
 
