@@ -1,5 +1,7 @@
 //! Agrovet: what holds for every path. Both slash forms, methods, types, negotiation, headers, and what is not there.
 
+use std::time::Duration;
+
 use reqwest::Method;
 use serde_json::json;
 
@@ -143,4 +145,26 @@ async fn links_repeat_the_host_that_was_asked() {
     assert_eq!(world.ask(proxied).await.body["media"], json!("https://api.agrovet.com/api/media/"));
     let direct = world.get("/api/").header("host", "127.0.0.1:8001");
     assert_eq!(world.ask(direct).await.body["media"], json!("http://127.0.0.1:8001/api/media/"));
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_is_a_503_and_never_a_500() {
+    let world = World::start().await;
+    let ana = world.agrovet("Ana", "59170000001", "Specialist").await;
+    let beto = world.agrovet("Beto", "59170000002", "consumer").await;
+    let read = async || world.ask(world.get("/api/categories/")).await;
+    let follow = async || {
+        let form = json!({ "following_id": beto.id });
+        world.ask(world.post("/api/follows/").bearer_auth(&ana.token).json(&form)).await
+    };
+    assert_eq!(read().await.status, 200);
+    world.marketplace.set_away(true).await;
+    for _ in 0..12 {
+        let (read, follow) = tokio::join!(read(), follow());
+        for answer in [read, follow] {
+            assert_eq!(answer.status, 503, "{answer}");
+        }
+    }
+    world.marketplace.set_away(false).await;
+    testkit::within(Duration::from_secs(30), "it is back", async || read().await.status == 200).await;
 }

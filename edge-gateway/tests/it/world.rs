@@ -26,6 +26,7 @@ pub(crate) struct World {
     pub(crate) base: String,
     pub(crate) http: reqwest::Client,
     pub(crate) redis: Redis,
+    pub(crate) marketplace: Database,
     folder: PathBuf,
     stop: Stop,
 }
@@ -129,8 +130,8 @@ impl World {
         let mut config = forum::Config::parse_from(args("forum", more));
         config.service.listener = Some(forum);
         spawn("forum", forum::run(config, stop.clone()));
-        let database = Database::fresh("marketplace", &marketplace::MIGRATOR).await;
-        let database = vec!["--database-url".into(), database.url];
+        let of_marketplace = Database::fresh("marketplace", &marketplace::MIGRATOR).await;
+        let database = vec!["--database-url".into(), of_marketplace.url.clone()];
         let mut config = marketplace::Config::parse_from(args("marketplace", database));
         config.service.listener = Some(marketplace);
         spawn("marketplace", marketplace::run(config, stop.clone()));
@@ -148,7 +149,7 @@ impl World {
         config.listeners = vec![edge];
         spawn("edge-gateway", edge_gateway::run(config, stop.clone()));
 
-        let world = Self { base, http, redis, folder, stop };
+        let world = Self { base, http, redis, marketplace: of_marketplace, folder, stop };
         // The first administrator is made once auth and users know each other.
         testkit::within(Duration::from_secs(60), "the platform is up", async || {
             let credentials = json!({ "phone_number": ADMIN_PHONE, "password": PASSWORD });

@@ -145,23 +145,28 @@ impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
         match &error {
             sqlx::Error::PoolTimedOut => unavailable("DATABASE_BUSY", "no free database connection"),
-            sqlx::Error::Io(_) | sqlx::Error::PoolClosed => {
-                unavailable("DATABASE_AWAY", "the database does not answer")
-            }
+            sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed
+            | sqlx::Error::BeginFailed => unavailable("DATABASE_AWAY", "the database does not answer"),
             sqlx::Error::Database(refusal) => match refusal.code().as_deref() {
                 // Serialisation failure and deadlock: the other transaction won.
                 Some("40001" | "40P01") => aborted("CONFLICT", "another change came in between"),
                 // A NUL character: fine in a protobuf string, not in PostgreSQL's text or JSON.
                 Some("22021" | "22P05") => invalid("", "text may not contain NUL characters"),
-                // Shutting down, crashed, still starting, or full.
-                Some("57P01" | "57P02" | "57P03" | "53300") => {
-                    unavailable("DATABASE_AWAY", "the database does not answer")
-                }
+                Some(state) if away(state) => unavailable("DATABASE_AWAY", "the database does not answer"),
                 _ => internal(error),
             },
             _ => internal(error),
         }
     }
+}
+
+/// Whether this SQLSTATE says that the database serves nobody at the moment: the connection failed (08), it takes no
+/// connections (55000) or no more (53300), or it is going away, crashed, starting, or was dropped (57P01 to 57P05).
+fn away(state: &str) -> bool {
+    state.starts_with("08") || state.starts_with("57P") || matches!(state, "55000" | "53300")
 }
 
 impl From<anyhow::Error> for Error {
@@ -260,6 +265,77 @@ mod tests {
 
         let later = Status::from(exhausted("SLOW_DOWN", "wait", Duration::from_secs(7)));
         assert_eq!(Details::of(&later).retry_after, Some(Duration::from_secs(7)));
+    }
+
+    /// What PostgreSQL says in a message with this SQLSTATE.
+    #[derive(Debug)]
+    struct Refusal(&'static str);
+
+    impl fmt::Display for Refusal {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "SQLSTATE {}", self.0)
+        }
+    }
+
+    impl std::error::Error for Refusal {}
+
+    impl sqlx::error::DatabaseError for Refusal {
+        fn message(&self) -> &str {
+            self.0
+        }
+
+        fn code(&self) -> Option<Cow<'_, str>> {
+            Some(Cow::Borrowed(self.0))
+        }
+
+        fn kind(&self) -> sqlx::error::ErrorKind {
+            sqlx::error::ErrorKind::Other
+        }
+
+        fn as_error(&self) -> &(dyn std::error::Error + Send + Sync + 'static) {
+            self
+        }
+
+        fn as_error_mut(&mut self) -> &mut (dyn std::error::Error + Send + Sync + 'static) {
+            self
+        }
+
+        fn into_error(self: Box<Self>) -> Box<dyn std::error::Error + Send + Sync + 'static> {
+            self
+        }
+    }
+
+    #[test]
+    fn a_database_that_serves_nobody_is_unavailable_and_nothing_else_is() {
+        let code = |error: sqlx::Error| Error::from(error).code();
+        let says = |state| code(sqlx::Error::Database(Box::new(Refusal(state))));
+        for state in ["08000", "08003", "08006", "08P01", "53300", "55000", "57P01", "57P02", "57P03", "57P04", "57P05"]
+        {
+            assert_eq!(says(state), Code::Unavailable, "{state}");
+        }
+        for (state, expected) in [
+            ("40001", Code::Aborted),
+            ("40P01", Code::Aborted),
+            ("22021", Code::InvalidArgument),
+            // A statement that took too long, a lock that was not free, a broken constraint, a missing table.
+            ("57014", Code::Internal),
+            ("55P03", Code::Internal),
+            ("23505", Code::Internal),
+            ("42P01", Code::Internal),
+        ] {
+            assert_eq!(says(state), expected, "{state}");
+        }
+        let broken = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+        for error in [
+            sqlx::Error::PoolTimedOut,
+            sqlx::Error::PoolClosed,
+            sqlx::Error::WorkerCrashed,
+            sqlx::Error::BeginFailed,
+            sqlx::Error::Io(broken),
+        ] {
+            assert_eq!(code(error), Code::Unavailable);
+        }
+        assert_eq!(code(sqlx::Error::RowNotFound), Code::Internal);
     }
 
     #[test]

@@ -40,6 +40,20 @@ impl Database {
         create(&mut admin, &database, &template).await;
         Self { url: named(&server, &database) }
     }
+
+    /// Takes no connections any more and ends those that there are, or takes them again.
+    pub async fn set_away(&self, away: bool) {
+        let server = std::env::var("DATABASE_URL").expect("DATABASE_URL names a PostgreSQL server; run `make test`");
+        let mut admin = PgConnection::connect(&server).await.expect("the PostgreSQL server answers");
+        let name = self.url.rsplit('/').next().and_then(|end| end.split('?').next()).unwrap_or_default();
+        let open = !away;
+        let sql = AssertSqlSafe(format!("alter database {name} allow_connections {open}"));
+        admin.execute(sql).await.expect("the server lets us close databases");
+        if away {
+            let sql = "select pg_terminate_backend(pid) from pg_stat_activity where datname = $1";
+            sqlx::query(sql).bind(name).execute(&mut admin).await.expect("the server lets us end sessions");
+        }
+    }
 }
 
 /// A name that tells when it was made.
