@@ -17,10 +17,10 @@ use crate::documents::Exchange;
 use crate::holds::forget_hold;
 use crate::input::Change;
 use crate::profiles::{
-    Kind, Person, ProfileRow, delete_profile, forget_welcomed, insert_welcomed, lock_person, lock_profile,
-    lock_referrers, update_documents, update_gallery, update_name,
+    Kind, Person, ProfileRow, delete_profile, forget_heard_name, forget_welcomed, insert_welcomed, lock_person,
+    lock_profile, lock_referrers, update_documents, update_gallery, update_name, upsert_heard_name,
 };
-use crate::ratings::withdraw_ratings;
+use crate::ratings::{delete_received, withdraw_ratings};
 use crate::verifications::delete_reviews;
 
 #[tonic::async_trait]
@@ -79,7 +79,10 @@ impl Profiles {
 async fn copy_name(tx: &mut PgConnection, event: UserUpdated) -> kit::Result<()> {
     let user_id = parse_id("user_uuid", &event.user_uuid)?;
     lock_person(tx, user_id).await?;
-    update_name(tx, user_id, &event.full_name).await
+    if !update_name(&mut *tx, user_id, &event.full_name).await? {
+        upsert_heard_name(tx, user_id, &event.full_name).await?;
+    }
+    Ok(())
 }
 
 async fn forget_person(tx: &mut PgConnection, event: UserDeleted) -> kit::Result<()> {
@@ -90,8 +93,10 @@ async fn forget_person(tx: &mut PgConnection, event: UserDeleted) -> kit::Result
         delete_profile(tx, row.id).await?;
     }
     withdraw_ratings(tx, user_id).await?;
+    delete_received(&mut *tx, user_id).await?;
     delete_reviews(&mut *tx, user_id).await?;
     forget_welcomed(&mut *tx, user_id).await?;
+    forget_heard_name(&mut *tx, user_id).await?;
     forget_hold(&mut *tx, user_id).await?;
     match row {
         Some(row) => publish_deleted(tx, &row).await,

@@ -4,7 +4,7 @@
 mod sql;
 
 use chrono::{DateTime, Utc};
-use kit::error::{Error, already_exists, invalid};
+use kit::error::{Error, aborted, already_exists, invalid};
 use kit::identity::{Caller, caller, try_caller};
 use kit::page;
 use kit::search::{Patterns, anywhere, words};
@@ -32,8 +32,9 @@ use crate::{Profiles, no_such_profile};
 use sql::*;
 
 pub(crate) use sql::{
-    Turn, count_verifications, delete_profile, fetch_profile, forget_welcomed, insert_welcomed, list_verifications,
-    lock_person, lock_profile, lock_referrers, update_documents, update_gallery, update_name, update_points,
+    Turn, count_verifications, delete_profile, fetch_profile, forget_heard_name, forget_welcomed, insert_welcomed,
+    list_verifications, lock_person, lock_profile, lock_referrers, update_documents, update_gallery, update_name,
+    update_points, upsert_heard_name,
 };
 
 #[tonic::async_trait]
@@ -102,10 +103,11 @@ impl ProfileService for Profiles {
         let change = Change::of(request.into_inner().input)?;
         change.check_whole()?;
         self.check_files(caller.id, &change).await?;
+        let asked = self.ask(caller.id).await?;
 
         let mut tx = kit::db::begin(&self.db).await?;
         lock_person(&mut tx, caller.id).await?;
-        let row = self.make(&mut tx, caller, &change).await?;
+        let row = self.make(&mut tx, caller, asked, &change).await?;
         kit::db::commit(tx).await?;
         self.tell_hold(caller.id).await;
         Ok(Response::new(row.shown_to(Some(caller))))
@@ -122,15 +124,19 @@ impl ProfileService for Profiles {
         let change = Change::of(request.input)?;
         self.check_files(user_id, &change).await?;
         let make_missing = request.create_missing && user_id == caller.id;
+        let missing = make_missing && fetch_profile(&self.db, user_id).await?.is_none_or(|row| row.kind != change.kind);
+        let asked = if missing { Some(self.ask(user_id).await?) } else { None };
 
         let mut tx = kit::db::begin(&self.db).await?;
         lock_person(&mut tx, user_id).await?;
-        let (row, created) = match lock_profile(&mut tx, user_id).await? {
-            Some(before) if before.kind == change.kind => (self.change(&mut tx, &before, &change).await?, false),
-            _ if make_missing => {
+        let (row, created) = match (lock_profile(&mut tx, user_id).await?, asked) {
+            (Some(before), _) if before.kind == change.kind => (self.change(&mut tx, &before, &change).await?, false),
+            (_, Some(asked)) => {
                 change.check_whole()?;
-                (self.make(&mut tx, caller, &change).await?, true)
+                (self.make(&mut tx, caller, asked, &change).await?, true)
             }
+            // It was there a moment ago.
+            _ if make_missing => return Err(aborted("CONFLICT", "the profile was just deleted").into()),
             _ => return Err(no_such_profile().into()),
         };
         kit::db::commit(tx).await?;
@@ -165,13 +171,16 @@ impl ProfileService for Profiles {
         let request = request.into_inner();
         let user_id = parse_id("user_id", &request.user_id)?;
         if let Some(kind) = Kind::of_role(request.role()) {
-            let mut tx = kit::db::begin(&self.db).await?;
-            lock_person(&mut tx, user_id).await?;
-            if insert_welcomed(&mut *tx, user_id).await? {
-                let person = self.person(user_id).await?;
-                self.welcome(&mut tx, &person, &Change::chosen(kind, &request.speciality)).await?;
+            if !welcomed(&self.db, user_id).await? {
+                let asked = self.ask(user_id).await?;
+                let mut tx = kit::db::begin(&self.db).await?;
+                lock_person(&mut tx, user_id).await?;
+                if insert_welcomed(&mut *tx, user_id).await? {
+                    let person = asked.up_to_date(&mut tx).await?;
+                    self.welcome(&mut tx, &person, &Change::chosen(kind, &request.speciality)).await?;
+                }
+                kit::db::commit(tx).await?;
             }
-            kit::db::commit(tx).await?;
             self.tell_hold(user_id).await;
         }
         Ok(Response::new(EnsureProfileResponse {}))
@@ -210,18 +219,41 @@ pub(crate) struct Person {
     pub(crate) name: String,
 }
 
+/// What `users` said of somebody.
+struct Asked {
+    person: Person,
+    /// How often we had heard of them by events before we asked.
+    heard: i64,
+}
+
+impl Asked {
+    /// What is true once the person is locked: a change of name may have been heard since we asked, and found no profile.
+    /// The next one waits for us, and finds it.
+    async fn up_to_date(self, tx: &mut PgConnection) -> kit::Result<Person> {
+        let Self { person, heard } = self;
+        let name = fetch_name_heard_since(tx, person.id, heard).await?;
+        Ok(Person { name: name.unwrap_or(person.name), ..person })
+    }
+}
+
 impl Profiles {
-    /// Asked while the person is locked here: a change of name that the answer does not show yet comes by an event that
-    /// waits for us, and finds the profile.
-    async fn person(&self, id: Uuid) -> kit::Result<Person> {
+    /// Asked before there is a transaction: nobody else should wait for `users` with us.
+    async fn ask(&self, id: Uuid) -> kit::Result<Asked> {
+        let heard = fetch_times_heard(&self.db, id).await?;
         let request = GetUserRequest { key: Some(Key::Id(id.to_string())) };
         let user = self.users.clone().get_user(request).await?.into_inner();
-        Ok(Person { id, number: user.number, name: user.first_name })
+        Ok(Asked { person: Person { id, number: user.number, name: user.first_name }, heard })
     }
 
     /// Makes the caller's own.
-    async fn make(&self, tx: &mut PgConnection, caller: Caller, change: &Change) -> kit::Result<ProfileRow> {
-        let person = self.person(caller.id).await?;
+    async fn make(
+        &self,
+        tx: &mut PgConnection,
+        caller: Caller,
+        asked: Asked,
+        change: &Change,
+    ) -> kit::Result<ProfileRow> {
+        let person = asked.up_to_date(&mut *tx).await?;
         insert_welcomed(&mut *tx, caller.id).await?;
         match self.insert(tx, &person, change, Some(caller.session)).await? {
             Some(row) => Ok(row),

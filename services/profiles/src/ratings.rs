@@ -1,5 +1,5 @@
-//! Stars. The profile's row is locked before its ratings are touched, so that sum and number follow every rating by
-//! itself and equal a recount.
+//! Stars. They are a person's and outlive the profile, which has their sum and number: a profile that is made again counts
+//! them. Its row is locked before ratings are touched, so that both follow every rating by itself and equal a recount.
 
 use chrono::{DateTime, Utc};
 use kit::error::denied;
@@ -26,11 +26,12 @@ impl RatingService for Profiles {
 
         let mut tx = kit::db::begin(&self.db).await?;
         let row = lock_profile(&mut tx, user_id).await?;
-        let row = row.filter(|row| row.kind == Kind::Specialist).ok_or_else(no_such_profile)?;
-        let former = fetch_stars(&mut *tx, row.id, caller.id).await?;
-        upsert_rating(&mut *tx, row.id, caller.id, stars as i16, self.clock.now()).await?;
+        row.filter(|row| row.kind == Kind::Specialist).ok_or_else(no_such_profile)?;
+        let former = fetch_stars(&mut *tx, user_id, caller.id).await?;
+        upsert_rating(&mut *tx, user_id, caller.id, stars as i16, self.clock.now()).await?;
         let added = i64::from(stars) - former.map_or(0, i64::from);
-        let row = update_points(&mut tx, row.id, added, i32::from(former.is_none())).await?;
+        let row = update_points(&mut tx, user_id, added, i32::from(former.is_none())).await?;
+        let row = row.ok_or_else(no_such_profile)?;
         kit::db::commit(tx).await?;
         Ok(Response::new(row.shown_to(Some(caller))))
     }
@@ -38,32 +39,32 @@ impl RatingService for Profiles {
 
 /// Takes back all stars that somebody gave.
 pub(crate) async fn withdraw_ratings(tx: &mut PgConnection, rater_id: Uuid) -> kit::Result<()> {
-    for profile_id in lock_rated(tx, rater_id).await? {
-        if let Some(stars) = delete_rating(&mut *tx, profile_id, rater_id).await? {
-            update_points(tx, profile_id, -i64::from(stars), -1).await?;
-        }
+    lock_rated(tx, rater_id).await?;
+    for (user_id, stars) in delete_given(&mut *tx, rater_id).await? {
+        // Of who is no specialist at the moment nothing is counted.
+        update_points(tx, user_id, -i64::from(stars), -1).await?;
     }
     Ok(())
 }
 
-async fn fetch_stars(db: impl PgExecutor<'_>, profile_id: i64, rater_id: Uuid) -> kit::Result<Option<i16>> {
+async fn fetch_stars(db: impl PgExecutor<'_>, user_id: Uuid, rater_id: Uuid) -> kit::Result<Option<i16>> {
     let stars =
-        sqlx::query_scalar!("select stars from ratings where profile_id = $1 and rater_id = $2", profile_id, rater_id);
+        sqlx::query_scalar!("select stars from ratings where user_id = $1 and rater_id = $2", user_id, rater_id);
     Ok(stars.fetch_optional(db).await?)
 }
 
 async fn upsert_rating(
     db: impl PgExecutor<'_>,
-    profile_id: i64,
+    user_id: Uuid,
     rater_id: Uuid,
     stars: i16,
     now: DateTime<Utc>,
 ) -> kit::Result<()> {
     sqlx::query!(
-        "insert into ratings (profile_id, rater_id, stars, rated_at) values ($1, $2, $3, $4)
+        "insert into ratings (user_id, rater_id, stars, rated_at) values ($1, $2, $3, $4)
          on conflict on constraint ratings_once_per_person
          do update set stars = excluded.stars, rated_at = excluded.rated_at",
-        profile_id,
+        user_id,
         rater_id,
         stars,
         now
@@ -73,21 +74,25 @@ async fn upsert_rating(
     Ok(())
 }
 
-async fn lock_rated(conn: &mut PgConnection, rater_id: Uuid) -> kit::Result<Vec<i64>> {
-    let ids = sqlx::query_scalar!(
-        "select id from profiles where id in (select profile_id from ratings where rater_id = $1)
+async fn lock_rated(conn: &mut PgConnection, rater_id: Uuid) -> kit::Result<()> {
+    sqlx::query!(
+        "select id from profiles where user_id in (select user_id from ratings where rater_id = $1)
          order by id for update",
         rater_id
-    );
-    Ok(ids.fetch_all(conn).await?)
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(())
 }
 
-/// The stars it had.
-async fn delete_rating(db: impl PgExecutor<'_>, profile_id: i64, rater_id: Uuid) -> kit::Result<Option<i16>> {
-    let stars = sqlx::query_scalar!(
-        "delete from ratings where profile_id = $1 and rater_id = $2 returning stars",
-        profile_id,
-        rater_id
-    );
-    Ok(stars.fetch_optional(db).await?)
+/// Whose they were, and how many stars.
+async fn delete_given(db: impl PgExecutor<'_>, rater_id: Uuid) -> kit::Result<Vec<(Uuid, i16)>> {
+    let given = sqlx::query!("delete from ratings where rater_id = $1 returning user_id, stars", rater_id);
+    Ok(given.fetch_all(db).await?.into_iter().map(|row| (row.user_id, row.stars)).collect())
+}
+
+/// What others gave to somebody whose account is gone.
+pub(crate) async fn delete_received(db: impl PgExecutor<'_>, user_id: Uuid) -> kit::Result<()> {
+    sqlx::query!("delete from ratings where user_id = $1", user_id).execute(db).await?;
+    Ok(())
 }

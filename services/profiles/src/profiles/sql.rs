@@ -248,7 +248,8 @@ pub(super) async fn find_profile(
     Ok(row.fetch_optional(db).await?.map(Into::into))
 }
 
-/// Nothing when the person has a profile already, of whatever kind; who is making one at this moment is waited for.
+/// Nothing when the person has a profile already, of whatever kind; who is making one at this moment is waited for. With
+/// the stars that a former one had, which are locked: whoever takes theirs back meanwhile finds the profile afterwards.
 pub(super) async fn insert_profile(
     conn: &mut PgConnection,
     person: &Person,
@@ -256,10 +257,13 @@ pub(super) async fn insert_profile(
     now: DateTime<Utc>,
 ) -> kit::Result<Option<ProfileRow>> {
     let row = profiles!(
-        "insert into profiles (user_id, user_number, kind, name, speciality, submission, created_at, updated_at)
+        "with kept as (select stars from ratings where user_id = $1 and $3 = 'SPECIALIST' for update)
+         insert into profiles
+             (user_id, user_number, kind, name, speciality, submission, point, ratings, created_at, updated_at)
          values (
              $1, $2, $3, $4, case $3 when 'BUSINESSMAN' then 'VETERINARY_SHOP' end,
-             coalesce((select submission from welcomed where user_id = $1), 0), $5, $5
+             coalesce((select submission from welcomed where user_id = $1), 0),
+             (select coalesce(sum(stars), 0) from kept), (select count(*) from kept), $5, $5
          )
          on conflict do nothing returning",
         "",
@@ -343,29 +347,64 @@ pub(crate) async fn update_gallery(
     Ok(row.fetch_one(conn).await?.into())
 }
 
-pub(crate) async fn update_name(db: impl PgExecutor<'_>, user_id: Uuid, name: &str) -> kit::Result<()> {
-    sqlx::query!("update profiles set name = $2 where user_id = $1 and name <> $2", user_id, name).execute(db).await?;
+/// Whether there is a profile that has the name now.
+pub(crate) async fn update_name(db: impl PgExecutor<'_>, user_id: Uuid, name: &str) -> kit::Result<bool> {
+    let updated = sqlx::query!("update profiles set name = $2 where user_id = $1", user_id, name);
+    Ok(updated.execute(db).await?.rows_affected() == 1)
+}
+
+pub(crate) async fn upsert_heard_name(db: impl PgExecutor<'_>, user_id: Uuid, name: &str) -> kit::Result<()> {
+    sqlx::query!(
+        "insert into heard_names as h (user_id, name, times) values ($1, $2, 1)
+         on conflict (user_id) do update set name = excluded.name, times = h.times + 1",
+        user_id,
+        name
+    )
+    .execute(db)
+    .await?;
     Ok(())
 }
 
-/// Adds to the sum of stars and to the number of ratings.
+/// How often something was heard of a person without a profile.
+pub(super) async fn fetch_times_heard(db: impl PgExecutor<'_>, user_id: Uuid) -> kit::Result<i64> {
+    let times = sqlx::query_scalar!("select times from heard_names where user_id = $1", user_id);
+    Ok(times.fetch_optional(db).await?.unwrap_or_default())
+}
+
+/// What was heard since then.
+pub(super) async fn fetch_name_heard_since(
+    db: impl PgExecutor<'_>,
+    user_id: Uuid,
+    times: i64,
+) -> kit::Result<Option<String>> {
+    let name = sqlx::query_scalar!("select name from heard_names where user_id = $1 and times > $2", user_id, times);
+    Ok(name.fetch_optional(db).await?)
+}
+
+pub(crate) async fn forget_heard_name(db: impl PgExecutor<'_>, user_id: Uuid) -> kit::Result<()> {
+    sqlx::query!("delete from heard_names where user_id = $1", user_id).execute(db).await?;
+    Ok(())
+}
+
+/// Adds to the sum of stars and to the number of ratings of a specialist, if it is one.
 pub(crate) async fn update_points(
     conn: &mut PgConnection,
-    id: i64,
+    user_id: Uuid,
     stars: i64,
     ratings: i32,
-) -> kit::Result<ProfileRow> {
+) -> kit::Result<Option<ProfileRow>> {
     let row = profiles!(
-        "update profiles set point = point + $2, ratings = ratings + $3 where id = $1 returning",
+        "update profiles set point = point + $2, ratings = ratings + $3
+         where user_id = $1 and kind = 'SPECIALIST' returning",
         "",
-        id,
+        user_id,
         stars,
         ratings
     );
-    Ok(row.fetch_one(conn).await?.into())
+    Ok(row.fetch_optional(conn).await?.map(Into::into))
 }
 
-/// With its ratings; the count of its documents is kept for the next one.
+/// The count of its documents is kept for the next one.
 pub(crate) async fn delete_profile(conn: &mut PgConnection, id: i64) -> kit::Result<()> {
     sqlx::query!(
         "with gone as (delete from profiles where id = $1 returning user_id, submission)
@@ -382,6 +421,12 @@ pub(crate) async fn delete_profile(conn: &mut PgConnection, id: i64) -> kit::Res
 pub(crate) async fn insert_welcomed(db: impl PgExecutor<'_>, user_id: Uuid) -> kit::Result<bool> {
     let inserted = sqlx::query!("insert into welcomed (user_id) values ($1) on conflict do nothing", user_id);
     Ok(inserted.execute(db).await?.rows_affected() == 1)
+}
+
+pub(super) async fn welcomed(db: impl PgExecutor<'_>, user_id: Uuid) -> kit::Result<bool> {
+    let welcomed =
+        sqlx::query_scalar!(r#"select exists (select from welcomed where user_id = $1) as "welcomed!""#, user_id);
+    Ok(welcomed.fetch_one(db).await?)
 }
 
 pub(crate) async fn forget_welcomed(db: impl PgExecutor<'_>, user_id: Uuid) -> kit::Result<()> {

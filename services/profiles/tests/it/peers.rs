@@ -23,6 +23,8 @@ use proto::users::v1::{
     GetUserRequest, ListUsersRequest, ListUsersResponse, ProvisionUserRequest, SearchUsersRequest, SearchUsersResponse,
     SetAvatarRequest, UpdateUserRequest, User, UserMetrics, WithdrawUserRequest, WithdrawUserResponse,
 };
+use sqlx::PgPool;
+use tokio::sync::Semaphore;
 use tonic::codegen::BoxStream;
 use tonic::{Request, Response, Status, Streaming};
 use uuid::Uuid;
@@ -38,6 +40,13 @@ struct State {
     holds: HashMap<String, HoldRoleRequest>,
     auth_away: bool,
     lose_answers: bool,
+    /// Whoever asks for a person.
+    asks: usize,
+    /// Permits to be told of a person, if that takes any.
+    gate: Option<Arc<Semaphore>>,
+    /// Where transactions are looked for that are open while somebody is asked for, and how many there were.
+    watched: Option<PgPool>,
+    open: i64,
 }
 
 impl Peers {
@@ -62,6 +71,26 @@ impl Peers {
     /// The session that the last change of role spared.
     pub(crate) fn spared(&self, id: Uuid) -> String {
         self.0.lock().unwrap().holds[&id.to_string()].session_id.clone()
+    }
+
+    /// Makes `users` slow: it knows its answer, and gives it when there is a permit.
+    pub(crate) fn slow_users(&self) -> Arc<Semaphore> {
+        let gate = Arc::new(Semaphore::new(0));
+        self.0.lock().unwrap().gate = Some(gate.clone());
+        gate
+    }
+
+    pub(crate) fn asks(&self) -> usize {
+        self.0.lock().unwrap().asks
+    }
+
+    pub(crate) fn watch(&self, db: &PgPool) {
+        self.0.lock().unwrap().watched = Some(db.clone());
+    }
+
+    /// Transactions that were open while `users` was asked.
+    pub(crate) fn open(&self) -> i64 {
+        self.0.lock().unwrap().open
     }
 
     pub(crate) fn set_auth_away(&self, away: bool) {
@@ -122,7 +151,20 @@ stand_in! {
     UserService {
         async fn get_user(&self, request: Request<GetUserRequest>) -> Result<Response<User>, Status> {
             let Some(Key::Id(id)) = request.into_inner().key else { panic!("asked by id") };
-            let user = self.0.lock().unwrap().people.get(&id).cloned();
+            let (user, gate, watched) = {
+                let mut state = self.0.lock().unwrap();
+                state.asks += 1;
+                (state.people.get(&id).cloned(), state.gate.clone(), state.watched.clone())
+            };
+            if let Some(db) = watched {
+                let sql = "select count(*) from pg_stat_activity
+                           where datname = current_database() and state like 'idle in transaction%'";
+                let open: i64 = sqlx::query_scalar(sql).fetch_one(&db).await.unwrap();
+                self.0.lock().unwrap().open += open;
+            }
+            if let Some(gate) = gate {
+                gate.acquire().await.unwrap().forget();
+            }
             Ok(Response::new(user.ok_or_else(|| not_found("USER_NOT_FOUND", "no such person"))?))
         }
     }

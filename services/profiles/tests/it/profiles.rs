@@ -1,4 +1,5 @@
 use proto::access::v1::Role;
+use proto::events::v1::UserUpdated;
 use proto::profiles::v1::profile::Details;
 use proto::profiles::v1::profile_input::Details as Input;
 use proto::profiles::v1::{
@@ -195,4 +196,51 @@ async fn a_registration_starts_with_the_profile_it_chose_once() {
 
     let own = ensure(&eva, Role::Consumer, "");
     refused!(eva.profiles().ensure_profile(own).await, PermissionDenied, "PEERS_ONLY");
+}
+
+#[tokio::test]
+async fn no_transaction_is_open_while_users_is_asked() {
+    let world = World::start().await;
+    world.peers.watch(&world.harness.service.db);
+    let (ana, ben, eva) = (world.person(1, "Ana"), world.person(2, "Ben"), world.person(3, "Eva"));
+    ana.create(vet()).await;
+    let make = UpdateProfileRequest { create_missing: true, ..update(&ben, shop()) };
+    ben.profiles().update_profile(make).await.unwrap();
+    let ensure =
+        EnsureProfileRequest { user_id: eva.id.to_string(), role: Role::Consumer.into(), speciality: String::new() };
+    world.edge().ensure_profile(ensure).await.unwrap();
+    assert_eq!((world.peers.asks(), world.peers.open()), (3, 0));
+}
+
+#[tokio::test]
+async fn a_name_that_changes_while_users_is_asked_is_the_new_one() {
+    let world = World::start().await;
+    let ana = world.person(1, "Ana");
+    let renamed = |name: &str| UserUpdated {
+        user_id: 1,
+        user_uuid: ana.id.to_string(),
+        full_name: name.into(),
+        ..Default::default()
+    };
+    // Heard before anybody asks: the answer is newer.
+    world.deliver(&renamed("Anastasia")).await;
+    let gate = world.peers.slow_users();
+    let making = tokio::spawn({
+        let ana = ana.clone();
+        async move { ana.create(vet()).await }
+    });
+    testkit::eventually("users is asked", async || world.peers.asks() == 1).await;
+    world.deliver(&renamed("Ingrid")).await;
+    gate.add_permits(1);
+    making.await.unwrap();
+    let name = async || {
+        let name = sqlx::query_scalar::<_, String>("select name from profiles where user_id = $1").bind(ana.id);
+        name.fetch_one(&world.harness.service.db).await.unwrap()
+    };
+    assert_eq!(name().await, "Ingrid");
+    let delete = DeleteProfileRequest { user_id: ana.id.to_string(), kind: ProfileKind::Specialist.into() };
+    ana.profiles().delete_profile(delete).await.unwrap();
+    gate.add_permits(1);
+    ana.create(vet()).await;
+    assert_eq!(name().await, "Ana");
 }

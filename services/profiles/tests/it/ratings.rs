@@ -16,7 +16,7 @@ fn counters(profile: &Profile) -> (i64, i32) {
 
 async fn recount(world: &World) -> Vec<(i64, i64, i64)> {
     sqlx::query_as(
-        "select p.id, coalesce(sum(stars), 0)::bigint, count(stars) from profiles p left join ratings r on r.profile_id = p.id
+        "select p.id, coalesce(sum(stars), 0)::bigint, count(stars) from profiles p left join ratings r on r.user_id = p.user_id
          group by p.id order by p.id",
     )
     .fetch_all(&world.harness.service.db)
@@ -99,8 +99,22 @@ async fn the_stars_of_who_leaves_leave_too() {
         assert_eq!(counters(&ana.see(&ana).await.unwrap()), (3, 1));
         assert_eq!(counters(&eva.see(&eva).await.unwrap()), (0, 0));
     }
-    let request = DeleteProfileRequest { user_id: ana.id.to_string(), kind: ProfileKind::Specialist.into() };
-    ana.profiles().delete_profile(request).await.unwrap();
+    let request = |kind: ProfileKind| DeleteProfileRequest { user_id: ana.id.to_string(), kind: kind.into() };
+    ana.profiles().delete_profile(request(ProfileKind::Specialist)).await.unwrap();
+    assert_eq!(counters(&ana.create(vet()).await), (3, 1), "stars are not washed off");
+    // Nor by being something else in between, while somebody takes theirs back.
+    assert_eq!(counters(&rate(&eva, &ana, 1).await.unwrap()), (1, 1));
+    let frank = world.person(4, "Frank");
+    rate(&frank, &ana, 2).await.unwrap();
+    ana.profiles().delete_profile(request(ProfileKind::Specialist)).await.unwrap();
+    ana.create(shop()).await;
+    let gone = UserDeleted { user_id: 4, user_uuid: frank.id.to_string(), phone_number: None };
+    world.deliver(&gone).await;
+    ana.profiles().delete_profile(request(ProfileKind::Businessman)).await.unwrap();
+    assert_eq!(counters(&ana.create(vet()).await), (1, 1));
+    assert_eq!(counters(&rate(&eva, &ana, 4).await.unwrap()), (4, 1));
+    // With the account they go.
+    world.deliver(&UserDeleted { user_id: 1, user_uuid: ana.id.to_string(), phone_number: None }).await;
     assert_eq!(counters(&ana.create(vet()).await), (0, 0));
 }
 
@@ -171,7 +185,7 @@ fn counters_equal_a_recount_whatever_happens() {
             sqlx::query_scalar(
                 "select count(*) from profiles p
                  where (point, ratings) is distinct from
-                     (select (coalesce(sum(stars), 0), count(*)::int) from ratings where profile_id = p.id)",
+                     (select (coalesce(sum(stars), 0), count(*)::int) from ratings where user_id = p.user_id)",
             )
             .fetch_one(&world.harness.service.db)
             .await
