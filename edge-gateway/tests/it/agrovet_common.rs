@@ -158,13 +158,13 @@ async fn a_database_that_is_away_is_a_503_and_never_a_500() {
         world.ask(world.post("/api/follows/").bearer_auth(&ana.token).json(&form)).await
     };
     assert_eq!(read().await.status, 200);
-    world.marketplace.set_away(true).await;
+    world.databases["marketplace"].set_away(true).await;
     for _ in 0..12 {
         let (read, follow) = tokio::join!(read(), follow());
         for answer in [read, follow] {
             assert_eq!(answer.status, 503, "{answer}");
         }
     }
-    world.marketplace.set_away(false).await;
+    world.databases["marketplace"].set_away(false).await;
     testkit::within(Duration::from_secs(30), "it is back", async || read().await.status == 200).await;
 }

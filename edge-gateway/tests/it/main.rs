@@ -18,6 +18,7 @@ mod agrovet_security;
 mod agrovet_users;
 mod agrovet_verifications;
 mod answer;
+mod calls;
 mod conectar_admin;
 mod conectar_auth;
 mod conectar_gateway;

@@ -1,5 +1,6 @@
 //! The whole platform, fresh for one test.
 
+use std::collections::HashMap;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -26,7 +27,8 @@ pub(crate) struct World {
     pub(crate) base: String,
     pub(crate) http: reqwest::Client,
     pub(crate) redis: Redis,
-    pub(crate) marketplace: Database,
+    /// Of the services.
+    pub(crate) databases: HashMap<&'static str, Database>,
     folder: PathBuf,
     stop: Stop,
 }
@@ -56,6 +58,18 @@ impl World {
         let folder = std::env::temp_dir().join(format!("plaza-edge-{}", Uuid::new_v4().simple()));
         std::fs::create_dir_all(&folder).expect("the temporary folder is writable");
         let stop = Stop::new();
+        let mut databases = HashMap::new();
+        for (name, migrator) in [
+            ("auth", &auth::MIGRATOR),
+            ("users", &users::MIGRATOR),
+            ("media", &media::MIGRATOR),
+            ("profiles", &profiles::MIGRATOR),
+            ("forum", &forum::MIGRATOR),
+            ("marketplace", &marketplace::MIGRATOR),
+        ] {
+            databases.insert(name, Database::fresh(name, migrator).await);
+        }
+        let url = |name: &str| databases[name].url.clone();
 
         let sockets = SERVICES.map(|name| (name, TcpListener::bind("127.0.0.1:0").expect("a free port")));
         let port = |socket: &TcpListener| socket.local_addr().expect("it is bound").port();
@@ -82,8 +96,7 @@ impl World {
             .build()
             .expect("a client");
 
-        let database = Database::fresh("users", &users::MIGRATOR).await;
-        let mut config = users::Config::parse_from(args("users", vec!["--database-url".into(), database.url]));
+        let mut config = users::Config::parse_from(args("users", vec!["--database-url".into(), url("users")]));
         config.service.listener = Some(users);
         let admin = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port");
         config.service.mesh.admin_listen = admin;
@@ -94,12 +107,11 @@ impl World {
         })
         .await;
 
-        let database = Database::fresh("auth", &auth::MIGRATOR).await;
         let outbox = format!("file:{}", path("outbox"));
         let mut config = auth::Config::parse_from(args(
             "auth",
             [
-                ["--database-url", &database.url],
+                ["--database-url", &url("auth")],
                 ["--sms-url", &outbox],
                 ["--mail-url", &outbox],
                 ["--admin-email", ADMIN_EMAIL],
@@ -114,30 +126,26 @@ impl World {
         config.service.listener = Some(auth);
         spawn("auth", auth::run(config, stop.clone()));
 
-        let database = Database::fresh("media", &media::MIGRATOR).await;
         let storage = vec!["--storage-url".into(), format!("file:{}", path("storage"))];
-        let database = vec!["--database-url".into(), database.url];
+        let database = vec!["--database-url".into(), url("media")];
         let more = of_media.iter().map(|&flag| flag.to_owned()).collect();
         let mut config = media::Config::parse_from(args("media", [database, storage, more].concat()));
         config.service.listener = Some(media);
         spawn("media", media::run(config, stop.clone()));
 
-        let database = Database::fresh("forum", &forum::MIGRATOR).await;
-        let mut more = vec!["--database-url".into(), database.url];
+        let mut more = vec!["--database-url".into(), url("forum")];
         if !flags.contains(&"--rate-limits") {
             more.extend(["--writes-per-minute", "--reactions-per-minute"].map(|flag| format!("{flag}=100000")));
         }
         let mut config = forum::Config::parse_from(args("forum", more));
         config.service.listener = Some(forum);
         spawn("forum", forum::run(config, stop.clone()));
-        let of_marketplace = Database::fresh("marketplace", &marketplace::MIGRATOR).await;
-        let database = vec!["--database-url".into(), of_marketplace.url.clone()];
+        let database = vec!["--database-url".into(), url("marketplace")];
         let mut config = marketplace::Config::parse_from(args("marketplace", database));
         config.service.listener = Some(marketplace);
         spawn("marketplace", marketplace::run(config, stop.clone()));
 
-        let database = Database::fresh("profiles", &profiles::MIGRATOR).await;
-        let mut config = profiles::Config::parse_from(args("profiles", vec!["--database-url".into(), database.url]));
+        let mut config = profiles::Config::parse_from(args("profiles", vec!["--database-url".into(), url("profiles")]));
         config.service.listener = Some(profiles);
         spawn("profiles", profiles::run(config, stop.clone()));
 
@@ -149,7 +157,7 @@ impl World {
         config.listeners = vec![edge];
         spawn("edge-gateway", edge_gateway::run(config, stop.clone()));
 
-        let world = Self { base, http, redis, marketplace: of_marketplace, folder, stop };
+        let world = Self { base, http, redis, databases, folder, stop };
         // The first administrator is made once auth and users know each other.
         testkit::within(Duration::from_secs(60), "the platform is up", async || {
             let credentials = json!({ "phone_number": ADMIN_PHONE, "password": PASSWORD });
