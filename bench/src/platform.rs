@@ -12,12 +12,18 @@ use proto::access::v1::Role;
 use proto::auth::v1::account_service_client::AccountServiceClient;
 use proto::auth::v1::{PasswordRule, Profile, RegisterRequest};
 use proto::common::v1::Point;
+use proto::marketplace::v1::ad_service_client::AdServiceClient;
+use proto::marketplace::v1::{Condition, CreateAdRequest};
+use proto::media::v1::media_service_client::MediaServiceClient;
+use proto::media::v1::upload_media_request::Part;
+use proto::media::v1::{Description, Folder, UploadHeader, UploadMediaRequest};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
     KeyUsagePurpose, SanType,
 };
 use serde::Deserialize;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use tonic::Request;
 use tonic::transport::Endpoint;
 
 use crate::process::{Process, answers, free_port};
@@ -167,8 +173,8 @@ impl Platform {
     pub(crate) async fn register(&self, person: &Somebody) -> anyhow::Result<SignedIn> {
         let edge = Endpoint::from_shared(format!("http://{}", self.edge))?.connect().await?;
         let request = RegisterRequest {
-            phone: person.phone.map(str::to_owned),
-            email: person.email.map(str::to_owned),
+            phone: person.phone.clone(),
+            email: person.email.clone(),
             password: "Caballo7bateria".into(),
             password_rule: PasswordRule::Mixed.into(),
             role: person.role.into(),
@@ -188,16 +194,81 @@ impl Platform {
     }
 }
 
+impl Platform {
+    /// Ads of so many people, of each as many, each with two pictures.
+    pub(crate) async fn fill_with_ads(&self, sellers: usize, of_each: usize) -> anyhow::Result<()> {
+        let edge = Endpoint::from_shared(format!("http://{}", self.edge))?.connect().await?;
+        let (mut media, mut ads) = (MediaServiceClient::new(edge.clone()), AdServiceClient::new(edge));
+        let mut people = Vec::new();
+        for seller in 0..sellers {
+            let phone = Some(format!("505777{seller:05}"));
+            people.push(self.register(&Somebody { phone, email: None, role: Role::Specialist }).await?);
+        }
+        // One after the other, so that a page shows ads of many.
+        for ad in 0..sellers * of_each {
+            let seller = &people[ad % sellers];
+            let mut images = Vec::new();
+            for colour in [0, 1] {
+                let picture = upload(&pixel([seller.id.as_bytes()[0], ad as u8, colour]));
+                let stored = media.upload_media(seller.signed(futures_util::stream::iter(picture))?).await?;
+                images.push(stored.into_inner().id);
+            }
+            let request = CreateAdRequest {
+                title: "Semental Brahman de tres años".into(),
+                description: "Probado, sano y acostumbrado al lazo. Se puede ver en la finca, cerca de Juigalpa."
+                    .into(),
+                price_hundredths: 4_500_000 + ad as i64 * 1000,
+                category_id: 24,
+                condition: Condition::Used.into(),
+                location_name: "Juigalpa".into(),
+                location: Some(Point { latitude: 12.1063, longitude: -85.3645 }),
+                main_image_id: images.swap_remove(0),
+                secondary_image_ids: images,
+            };
+            ads.create_ad(seller.signed(request)?).await.context("publishing an ad")?;
+        }
+        Ok(())
+    }
+}
+
+/// The messages of an upload.
+fn upload(picture: &[u8]) -> Vec<UploadMediaRequest> {
+    let description = Description { name: Some("Semental".into()), ..Description::default() };
+    let header = UploadHeader {
+        description: Some(description),
+        folder: Folder::Media.into(),
+        file_name: "semental.gif".into(),
+        ..UploadHeader::default()
+    };
+    let parts = [Part::Header(header), Part::Chunk(picture.to_vec().into())];
+    parts.map(|part| UploadMediaRequest { part: Some(part) }).into()
+}
+
+/// A GIF of one pixel.
+fn pixel(colour: [u8; 3]) -> Vec<u8> {
+    let head = b"GIF89a\x01\0\x01\0\x80\0\0";
+    let image = b"\0\0\0,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;";
+    [&head[..], &colour, image].concat()
+}
+
 /// Whom to register.
 pub(crate) struct Somebody {
-    pub(crate) phone: Option<&'static str>,
-    pub(crate) email: Option<&'static str>,
+    pub(crate) phone: Option<String>,
+    pub(crate) email: Option<String>,
     pub(crate) role: Role,
 }
 
 pub(crate) struct SignedIn {
     pub(crate) id: String,
     pub(crate) token: String,
+}
+
+impl SignedIn {
+    fn signed<T>(&self, message: T) -> anyhow::Result<Request<T>> {
+        let mut request = Request::new(message);
+        request.metadata_mut().insert("authorization", format!("Bearer {}", self.token).parse()?);
+        Ok(request)
+    }
 }
 
 /// A CA and a certificate for each service, as `plaza up` makes them.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use proto::access::v1::Role;
@@ -21,6 +21,9 @@ const CONNECTIONS: usize = 16;
 const POOL: usize = 8;
 const AGROVET: &str = "/api/auth/users/me/";
 const CONECTAR: &str = "/api/v1/users/me";
+const ADS: &str = "/api/adds/?page_size=20";
+/// People who sell, and ads of each of them: a page shows twenty people, and there is another one.
+const SELLERS: (usize, usize) = (20, 2);
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -101,13 +104,13 @@ async fn measure(options: &Options, ground: &Ground) -> anyhow::Result<Report> {
         starts.push(Start { name, ms: median(ms) });
     }
 
-    say("users/me through the platform and through one process");
-    let reads = reads(ground, &many, &one, plan, postmaster).await?;
+    say("users/me and a list of ads through the platform and through one process");
+    let (reads, ads) = reads(ground, &many, &one, plan, postmaster).await?;
 
     say("a tiny RPC by tonic, by kit, and behind REST");
     drop((many, one));
     let echoes = echoes(ground, plan, postmaster).await?;
-    Ok(Report { machine, plan, idle, memory, starts, reads, echoes })
+    Ok(Report { machine, plan, idle, memory, starts, reads, ads, echoes })
 }
 
 /// PostgreSQL's version and its first process.
@@ -134,17 +137,24 @@ async fn reads(
     one: &Platform,
     plan: Plan,
     postmaster: u32,
-) -> anyhow::Result<Vec<Series>> {
-    let vet = Somebody { phone: Some("50588887777"), email: None, role: Role::Specialist };
-    let client = Somebody { phone: None, email: Some("ana@example.com"), role: Role::Client };
-    let (vet_of_many, client_of_many) = (many.register(&vet).await?, many.register(&client).await?);
-    let (vet_of_one, client_of_one) = (one.register(&vet).await?, one.register(&client).await?);
+) -> anyhow::Result<(Vec<Series>, Vec<Series>)> {
+    let buyer = Somebody { phone: Some("50588887777".into()), email: None, role: Role::Consumer };
+    let client = Somebody { phone: None, email: Some("ana@example.com".into()), role: Role::Client };
+    let (buyer_of_many, client_of_many) = (many.register(&buyer).await?, many.register(&client).await?);
+    let (buyer_of_one, client_of_one) = (one.register(&buyer).await?, one.register(&client).await?);
+    for platform in [many, one] {
+        let (sellers, of_each) = SELLERS;
+        platform.fill_with_ads(sellers, of_each).await?;
+    }
 
     let address = free_port()?;
     let database_url = ground.database("bench_users");
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("single").args(["--listen", &address.to_string(), "--edge", &many.edge.to_string()]);
     command.args(["--database-url", &database_url, "--database-pool", &POOL.to_string()]);
+    for name in ["profiles", "marketplace", "media"] {
+        command.arg(format!("--{name}-url")).arg(ground.database(&format!("bench_{name}")));
+    }
     let mut single = Process::start("single", &mut command, &ground.dir)?;
     // It has no readiness of its own; a refused request says as well that it listens.
     single.wait_until(Duration::from_secs(10), || std::net::TcpStream::connect(address).is_ok())?;
@@ -156,21 +166,35 @@ async fn reads(
     fs::write(&script, format!("{};\n", single::FETCH_PERSON.replace("$1", ":id")))?;
     let subject = |name: &str, servers, load| Subject { name: name.to_owned(), servers, load };
     let subjects = vec![
-        subject("one axum process, Agrovet", yardstick.clone(), get(address, AGROVET, &vet_of_many)),
-        subject("separate processes, Agrovet", named(many), get(many.edge, AGROVET, &vet_of_many)),
-        subject("plaza up, Agrovet", named(one), get(one.edge, AGROVET, &vet_of_one)),
-        subject("one axum process, Conectar", yardstick, get(address, CONECTAR, &client_of_many)),
+        subject("one axum process, Agrovet", yardstick.clone(), get(address, AGROVET, &buyer_of_many)),
+        subject("separate processes, Agrovet", named(many), get(many.edge, AGROVET, &buyer_of_many)),
+        subject("plaza up, Agrovet", named(one), get(one.edge, AGROVET, &buyer_of_one)),
+        subject("one axum process, Conectar", yardstick.clone(), get(address, CONECTAR, &client_of_many)),
         subject("separate processes, Conectar", named(many), get(many.edge, CONECTAR, &client_of_many)),
         subject("plaza up, Conectar", named(one), get(one.edge, CONECTAR, &client_of_one)),
         subject(
             "pgbench, the same select",
             Vec::new(),
-            Load::Pgbench { script, url: database_url, id: vet_of_many.id.clone(), clients: POOL },
+            Load::Pgbench { script, url: database_url, id: buyer_of_many.id.clone(), clients: POOL },
         ),
     ];
+    // A profile is made when the news of a registration arrives.
+    for of_platform in [&subjects[1], &subjects[2]] {
+        let until = Instant::now() + Duration::from_secs(10);
+        while body(&of_platform.load)?["consumer_profile"].is_null() {
+            ensure!(Instant::now() < until, "no profile was made");
+            process::pause(Duration::from_millis(50))?;
+        }
+    }
     same_answer(&subjects[0], &subjects[1])?;
     same_answer(&subjects[3], &subjects[4])?;
-    rounds::run(subjects, plan, postmaster)
+    let ads = vec![
+        subject("one axum process", yardstick, get(address, ADS, &buyer_of_many)),
+        subject("separate processes", named(many), get(many.edge, ADS, &buyer_of_many)),
+        subject("plaza up", named(one), get(one.edge, ADS, &buyer_of_one)),
+    ];
+    same_answer(&ads[0], &ads[1])?;
+    Ok((rounds::run(subjects, plan, postmaster)?, rounds::run(ads, plan, postmaster)?))
 }
 
 /// A comparison of two programs that answer different things would be worth nothing.

@@ -1,6 +1,8 @@
-//! The yardstick: one process that answers `users/me` of both dialects by itself. The same check of the token, the same
-//! query on the same database and the same JSON as the platform's, and nothing else: no request ids, no metrics, no
-//! CORS, no deadlines, no gRPC.
+//! The yardstick: one process that answers `users/me` of both dialects and Agrovet's list of ads by itself. The same
+//! check of the token, the same queries on the same databases and the same JSON as the platform's, and nothing else: no
+//! request ids, no metrics, no CORS, no deadlines, no gRPC.
+
+mod ads;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,6 +11,7 @@ use anyhow::Context as _;
 use axum::extract::{FromRequestParts, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -31,13 +34,26 @@ pub(crate) struct Options {
     /// The database of `users`.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     database_url: String,
-    /// Most connections to PostgreSQL; as many as a service has.
+    /// The database of `marketplace`.
+    #[arg(long, env = "MARKETPLACE_DATABASE_URL", hide_env_values = true)]
+    marketplace_url: String,
+    /// The database of `profiles`.
+    #[arg(long, env = "PROFILES_DATABASE_URL", hide_env_values = true)]
+    profiles_url: String,
+    /// The database of `media`.
+    #[arg(long, env = "MEDIA_DATABASE_URL", hide_env_values = true)]
+    media_url: String,
+    /// Most connections to each; as many as a service has.
     #[arg(long, default_value_t = 8)]
     database_pool: u32,
 }
 
 struct Single {
+    /// Of `users`.
     db: PgPool,
+    profiles: PgPool,
+    marketplace: PgPool,
+    media: PgPool,
     verifier: Verifier,
 }
 
@@ -46,11 +62,15 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let edge = Peer::new("auth", Dial::Tcp { authority: options.edge.into(), name: "auth".into(), tls: None });
     let keys = Arc::new(KeyCache::new(KeySource::Auth(edge)));
     let verifier = Verifier::new(keys, Arc::new(Revocations::new(clock.clone())), clock);
-    let db = kit::db::connect(&options.database_url, options.database_pool, "single").await?;
+    let connect = |url| kit::db::connect(url, options.database_pool, "single");
+    let db = connect(&options.database_url).await?;
+    let (marketplace, media) = (connect(&options.marketplace_url).await?, connect(&options.media_url).await?);
+    let profiles = connect(&options.profiles_url).await?;
     let app = Router::new()
         .route("/api/auth/users/me/", get(agrovet))
         .route("/api/v1/users/me", get(conectar))
-        .with_state(Arc::new(Single { db, verifier }));
+        .route("/api/adds/", get(ads::list))
+        .with_state(Arc::new(Single { db, profiles, marketplace, media, verifier }));
     let listener = TcpListener::bind(options.listen).await.context("listening")?;
     Ok(axum::serve(axum::serve::ListenerExt::tap_io(listener, |tcp| drop(tcp.set_nodelay(true))), app).await?)
 }
@@ -59,12 +79,13 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
 struct Me(Caller);
 
 impl FromRequestParts<Arc<Single>> for Me {
-    type Rejection = (StatusCode, String);
+    type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, single: &Arc<Single>) -> Result<Self, Self::Rejection> {
-        let token = kit::access::bearer(&parts.headers).ok_or((StatusCode::UNAUTHORIZED, "no token".to_owned()))?;
+        let token = kit::access::bearer(&parts.headers)
+            .ok_or_else(|| Failure(StatusCode::UNAUTHORIZED, "no token".to_owned()))?;
         let caller = single.verifier.verify(token).await;
-        caller.map(Me).map_err(|error| (StatusCode::UNAUTHORIZED, error.to_string()))
+        caller.map(Me).map_err(|error| Failure(StatusCode::UNAUTHORIZED, error.to_string()))
     }
 }
 
@@ -99,10 +120,30 @@ pub(crate) const FETCH_PERSON: &str = "select id, number, first_name, last_name,
     contact_phone, avatar_media_id, avatar_path, phone, email, roles, state, account_version, chat_infractions, \
     chat_banned, verified, created_at from people where id = $1 and state <> 'DELETED'";
 
-async fn fetch_person(db: &PgPool, id: Uuid) -> Result<Person, (StatusCode, String)> {
-    let row = sqlx::query_as(FETCH_PERSON).bind(id).fetch_optional(db).await;
-    let row: Option<Person> = row.map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
-    row.ok_or((StatusCode::NOT_FOUND, "no such person".to_owned()))
+/// `fetch_people` of the same file.
+const FETCH_PEOPLE: &str = "select id, number, first_name, last_name, bio, latitude, longitude, address, \
+    contact_phone, avatar_media_id, avatar_path, phone, email, roles, state, account_version, chat_infractions, \
+    chat_banned, verified, created_at from people \
+    where (id = any($1) or number = any($2)) and state <> 'DELETED' order by number";
+
+async fn fetch_person(db: &PgPool, id: Uuid) -> Result<Person, Failure> {
+    let row: Option<Person> = sqlx::query_as(FETCH_PERSON).bind(id).fetch_optional(db).await?;
+    row.ok_or_else(|| Failure(StatusCode::NOT_FOUND, "no such person".to_owned()))
+}
+
+/// An answer that no measurement should ever see.
+struct Failure(StatusCode, String);
+
+impl From<sqlx::Error> for Failure {
+    fn from(error: sqlx::Error) -> Self {
+        Self(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        (self.0, self.1).into_response()
+    }
 }
 
 /// A person as Agrovet's frontend reads it.
@@ -119,13 +160,41 @@ struct User {
     longitude: Option<String>,
     date_joined: String,
     is_active: bool,
+    // Who is measured is a consumer.
     specialist_profile: Option<bool>,
     businessman_profile: Option<bool>,
-    consumer_profile: Option<bool>,
+    consumer_profile: Option<Consumer>,
 }
 
-async fn agrovet(State(single): State<Arc<Single>>, Me(me): Me) -> Result<Json<User>, (StatusCode, String)> {
-    let person = fetch_person(&single.db, me.id).await?;
+#[derive(Serialize)]
+struct Consumer {
+    id: i64,
+    user_id: i64,
+    user_display: String,
+}
+
+/// `fetch_profiles` of services/profiles/src/profiles/sql.rs, as far as a consumer has something in it.
+#[derive(sqlx::FromRow)]
+struct Profile {
+    id: i64,
+    user_number: i64,
+    kind: String,
+}
+
+const FETCH_PROFILES: &str = "select id, user_id, user_number, kind, speciality, gallery, experience_years, about_us, \
+    can_give_consultations, can_offer_online_services, title_id, student_card_id, graduation_letter_id, verification, \
+    verification_reason, submission, submitted_at, reviewed_at, point, ratings, business_name, descriptions, contact, \
+    offers_local_products, created_at, updated_at from profiles where user_id = any($1) order by id";
+
+async fn agrovet(State(single): State<Arc<Single>>, Me(me): Me) -> Result<Json<User>, Failure> {
+    let profile = sqlx::query_as(FETCH_PROFILES).bind([me.id]).fetch_optional(&single.profiles);
+    let (person, profile) = tokio::join!(fetch_person(&single.db, me.id), profile);
+    let (person, profile): (_, Option<Profile>) = (person?, profile?);
+    let consumer_profile = profile.filter(|profile| profile.kind == "CONSUMER").map(|profile| Consumer {
+        id: profile.id,
+        user_id: profile.user_number,
+        user_display: person.first_name.clone(),
+    });
     let roles = Roles::from_names(&person.roles);
     let words = [("Specialist", Role::Specialist), ("businessman", Role::Businessman), ("consumer", Role::Consumer)];
     Ok(Json(User {
@@ -142,7 +211,7 @@ async fn agrovet(State(single): State<Arc<Single>>, Me(me): Me) -> Result<Json<U
         is_active: person.state == "ACTIVE",
         specialist_profile: None,
         businessman_profile: None,
-        consumer_profile: None,
+        consumer_profile,
     }))
 }
 
@@ -167,7 +236,7 @@ struct UserRead {
     kyc_verificado: bool,
 }
 
-async fn conectar(State(single): State<Arc<Single>>, Me(me): Me) -> Result<Json<UserRead>, (StatusCode, String)> {
+async fn conectar(State(single): State<Arc<Single>>, Me(me): Me) -> Result<Json<UserRead>, Failure> {
     let person = fetch_person(&single.db, me.id).await?;
     let roles = Roles::from_names(&person.roles);
     let words = [("ADMIN", Role::Admin), ("PROFESIONAL", Role::Professional), ("CLIENTE", Role::Client)];
