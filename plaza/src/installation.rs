@@ -7,7 +7,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use kit::seal::Secret;
+use kit::seal::{Secret, hex};
 use serde::{Deserialize, Serialize};
 
 use crate::daemon::Account;
@@ -240,8 +240,4 @@ pub(crate) fn write(path: &Path, content: &[u8]) -> anyhow::Result<()> {
         fs::rename(&half, path)
     };
     written().with_context(|| format!("writing {}", path.display()))
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

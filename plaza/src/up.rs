@@ -412,7 +412,7 @@ fn temporary() -> anyhow::Result<PathBuf> {
             let _ = std::fs::remove_dir_all(entry.path());
         }
     }
-    Ok(top.join(format!("{PREFIX}{}", installation::hex(&kit::seal::random::<6>()))))
+    Ok(top.join(format!("{PREFIX}{}", kit::seal::hex(&kit::seal::random::<6>()))))
 }
 
 fn abandoned(dir: &Path) -> bool {

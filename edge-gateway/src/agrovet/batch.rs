@@ -43,7 +43,7 @@ pub struct Files(HashMap<String, v1::Media>);
 
 impl Files {
     pub fn get(&self, id: &str, base: &Base) -> Option<Media> {
-        Some(Media::of(self.0.get(id)?.clone(), base))
+        Some(Media::of(self.0.get(id)?, base))
     }
 
     /// Those that exist, in the order of the ids.

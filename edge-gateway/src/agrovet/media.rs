@@ -53,15 +53,15 @@ pub struct Media {
 }
 
 impl Media {
-    pub fn of(media: v1::Media, base: &Base) -> Self {
+    pub fn of(media: &v1::Media, base: &Base) -> Self {
         Self {
             id: media.number,
-            name: media.name,
-            description: media.description,
+            name: media.name.clone(),
+            description: media.description.clone(),
             price: media.price_hundredths.map(price),
-            url: media.path.map(|path| match &media.signature {
+            url: media.path.as_ref().map(|path| match &media.signature {
                 Some(signature) => base.absolute(&format!("{path}?signature={signature}")),
-                None => base.absolute(&path),
+                None => base.absolute(path),
             }),
             created_at: time(media.created_at),
             content_type: None,
@@ -79,11 +79,11 @@ pub async fn list(State(edge): State<Agrovet>, base: Base, _: Caller, page: Page
             async move { media.list_media(request).await.map(|a| a.into_inner()).map(|a| (a.media, a.total_size)) }
         })
         .await?;
-    Ok(Json(paged.map(|media| Media::of(media, &base))))
+    Ok(Json(paged.map(|media| Media::of(&media, &base))))
 }
 
 pub async fn retrieve(State(edge): State<Agrovet>, base: Base, Path(number): Path<i64>) -> Result<Json<Media>> {
-    Ok(Json(Media::of(fetch(&edge, number).await?, &base)))
+    Ok(Json(Media::of(&fetch(&edge, number).await?, &base)))
 }
 
 async fn fetch(edge: &Edge, number: i64) -> Result<v1::Media, Status> {
@@ -169,7 +169,7 @@ pub async fn create(
         file_required: form.file.is_some(),
         ..Default::default()
     };
-    Ok(Uploaded(Media::of(edge.upload(header, form.file).await?, &base)))
+    Ok(Uploaded(Media::of(&edge.upload(header, form.file).await?, &base)))
 }
 
 /// The file in the path, which the caller may change: one's own, or anybody's for staff. Found out before the body is
@@ -215,7 +215,7 @@ pub async fn update(
         }),
         ..Default::default()
     };
-    Ok(Json(Media::of(edge.update_media(header, form.file).await?, &base)))
+    Ok(Json(Media::of(&edge.update_media(header, form.file).await?, &base)))
 }
 
 /// A description is a text or was never given: null for what was never given changes nothing, and for the rest it

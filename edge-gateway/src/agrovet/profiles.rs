@@ -225,7 +225,7 @@ pub async fn upload<K: Shown>(
         }
         return Err(refusal.into());
     }
-    Ok(Created(stored.into_iter().map(|media| Media::of(media, &base)).collect()))
+    Ok(Created(stored.into_iter().map(|media| Media::of(&media, &base)).collect()))
 }
 
 /// All of them or none.

@@ -81,6 +81,12 @@ impl fmt::Debug for Sealer {
     }
 }
 
+/// Two lower-case digits for each byte.
+pub fn hex(bytes: &[u8]) -> String {
+    let digit = |half: u8| char::from(b"0123456789abcdef"[usize::from(half)]);
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+}
+
 pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     digest::digest(&digest::SHA256, bytes).as_ref().try_into().expect("SHA-256 has 32 bytes")
 }
@@ -106,6 +112,11 @@ pub fn random<const N: usize>() -> [u8; N] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_byte_has_two_digits() {
+        assert_eq!(hex(&[0, 9, 0xaf, 0xff]), "0009afff");
+    }
 
     #[test]
     fn what_is_sealed_opens_only_in_its_context_and_untouched() {

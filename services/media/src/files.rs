@@ -13,6 +13,7 @@ use futures_util::{Stream, TryStreamExt as _};
 use kit::error::{denied, exhausted, invalid, invalid_because, not_found, refused};
 use kit::identity::{Caller, Peer, caller, peer, try_caller};
 use kit::page;
+use kit::seal::hex;
 use kit::wire::{parse_id, timestamp};
 use proto::media::v1::media_service_server::MediaService;
 use proto::media::v1::{
@@ -364,7 +365,7 @@ impl From<FileRow> for v1::Media {
             size: file.size.unwrap_or_default(),
             width: file.width.unwrap_or_default(),
             height: file.height.unwrap_or_default(),
-            sha256: file.sha256.unwrap_or_default().iter().map(|byte| format!("{byte:02x}")).collect(),
+            sha256: hex(&file.sha256.unwrap_or_default()),
             path: file.object_key.as_deref().map(names::path),
             thumbnail_path: file.thumbnail_key.as_deref().map(names::path),
             preview_path: file.preview_key.as_deref().map(names::path),

@@ -11,6 +11,7 @@ use futures_util::stream::{self, BoxStream};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use kit::error::{denied, internal, not_found, out_of_range};
 use kit::identity::Caller;
+use kit::seal::hex;
 use kit::wire::timestamp;
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, GetResultPayload};
@@ -151,7 +152,7 @@ impl BlobRow {
             return None;
         };
         // What lies under a key never changes, so the upload's digest is a strong tag for what was made of it.
-        let digest = self.sha256.iter().take(16).map(|byte| format!("{byte:02x}")).collect::<String>();
+        let digest = hex(&self.sha256[..self.sha256.len().min(16)]);
         Some(StoredFile { content_type, size: u64::try_from(size).ok()?, etag: format!("{digest}-{variant}") })
     }
 }

@@ -262,7 +262,7 @@ pub async fn retrieve(
 /// signed out only a hash of the address is told.
 fn count_view(edge: &Edge, client: Client, id: i64) {
     let key = edge.config.mesh.secret.derive("forum views");
-    let visitor = seal::hmac(&key, client.ip.to_string().as_bytes())[..16].iter().map(|b| format!("{b:02x}")).collect();
+    let visitor = seal::hex(&seal::hmac(&key, client.ip.to_string().as_bytes())[..16]);
     let mut posts = edge.posts();
     let view = async move {
         if let Err(status) = posts.view_post(ViewPostRequest { id, visitor }).await {
