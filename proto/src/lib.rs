@@ -31,7 +31,7 @@ macro_rules! packages {
     )*};
 }
 
-packages! { access common events auth users media profiles forum marketplace }
+packages! { access common events auth users media profiles forum marketplace chat }
 
 #[allow(clippy::all, reason = "written by the build script, for every case alike")]
 mod generated {

@@ -1,0 +1,3 @@
+fn main() -> std::process::ExitCode {
+    kit::main::<chat::Config, _>("chat", chat::run)
+}
