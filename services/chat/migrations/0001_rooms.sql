@@ -93,15 +93,13 @@ create table messages (
     constraint messages_of_nobody_are_notices check ((sender_id is null) = (kind = 'SYSTEM'))
 );
 
--- What a room has changed since somebody left.
-create unique index messages_change on messages (room_id, change);
+-- What a room has changed since somebody left: what was sent, and what else happened to messages.
+create unique index messages_sent on messages (room_id, sent_change);
+create index messages_changed on messages (room_id, change) where change > sent_change;
 -- Words within rooms: both at once, so that a frequent word costs no more than its rooms.
 create index messages_searched on messages using gin (room_id, searched);
 -- What shows a file, when the file goes.
 create index messages_media on messages (media_id) where media_id is not null;
--- Everything of one's rooms by time, and what somebody wrote when they leave for good.
-create index messages_sender on messages (sender_id) where sender_id is not null;
-
 -- What a message said before, for moderators.
 create table versions (
     message_id uuid not null constraint versions_message_id_fkey references messages (id) on delete cascade,
@@ -144,6 +142,8 @@ create table blocks (
     constraint blocks_pkey primary key (blocker_id, blocked_id),
     constraint blocks_others check (blocker_id <> blocked_id)
 );
+
+create index blocks_blocked on blocks (blocked_id);
 
 -- When people who are not here last were.
 create table last_seen (

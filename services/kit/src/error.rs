@@ -129,6 +129,16 @@ impl Error {
     }
 }
 
+impl Error {
+    /// How long to wait before trying again, if that was said.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match &*self.0 {
+            Inner::Ours { retry, .. } => *retry,
+            Inner::Internal(_) | Inner::Peer(_) => None,
+        }
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.0 {

@@ -31,6 +31,8 @@ const ASK: Duration = Duration::from_millis(500);
 #[derive(Default)]
 pub struct Revocations {
     known: RwLock<Known>,
+    /// Moves whenever more sessions are known.
+    news: watch::Sender<()>,
     clock: Clock,
 }
 
@@ -43,7 +45,7 @@ struct Known {
 
 impl Revocations {
     pub fn new(clock: Clock) -> Self {
-        Self { known: RwLock::default(), clock }
+        Self { known: RwLock::default(), news: watch::Sender::default(), clock }
     }
 
     pub fn contains(&self, session: Uuid) -> bool {
@@ -58,11 +60,22 @@ impl Revocations {
     fn add_all(&self, sessions: impl IntoIterator<Item = (Uuid, i64)>) {
         let now = self.clock.now().timestamp();
         let mut known = self.known.write().expect("nothing panics under this lock");
+        let before = known.sessions.len();
         known.sessions.extend(sessions.into_iter().filter(|(_, until)| *until > now));
+        let more = known.sessions.len() > before;
         if known.sessions.len() > known.full {
             known.sessions.retain(|_, until| *until > now);
             known.full = 2 * known.sessions.len().max(512);
         }
+        drop(known);
+        if more {
+            self.news.send_replace(());
+        }
+    }
+
+    /// For those who hold something open on behalf of a session: changes whenever more sessions have ended.
+    pub fn news(&self) -> watch::Receiver<()> {
+        self.news.subscribe()
     }
 
     /// Tells every process. For `auth`, after the change is committed.

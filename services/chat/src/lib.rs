@@ -1,0 +1,165 @@
+//! The service `chat`: rooms, messages, who has read them, who is there. A message's way begins at `send`, goes through
+//! the database to `hub`, and from there to every `stream`; between replicas it goes over `wire`.
+
+mod catch_up;
+mod events;
+mod hub;
+mod limits;
+mod members;
+mod messages;
+mod people;
+mod presence;
+mod queue;
+mod reading;
+mod receipts;
+mod rooms;
+mod send;
+mod stream;
+mod wire;
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use kit::error::{Error, denied, not_found};
+use moka::sync::Cache;
+use proto::chat::v1::chat_service_server::ChatServiceServer;
+use proto::chat::v1::message_service_server::MessageServiceServer;
+use proto::chat::v1::room_service_server::RoomServiceServer;
+use proto::media::v1::media_service_client::MediaServiceClient;
+use proto::users::v1::user_service_client::UserServiceClient;
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use crate::hub::Hub;
+use crate::limits::Limits;
+use crate::presence::Presence;
+use crate::receipts::Delivered;
+use crate::wire::Wire;
+
+pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
+
+/// Numbers of rooms whose ids are remembered: the pair never changes.
+const REMEMBERED: u64 = 100_000;
+
+/// Configuration, from the environment.
+#[derive(Clone, Debug, clap::Parser)]
+pub struct Config {
+    #[command(flatten)]
+    pub service: kit::config::Service,
+
+    /// Messages per person and seconds, written 20/10, or `off`.
+    #[arg(long, env = "CHAT_RATE", default_value = "20/10")]
+    pub rate: limits::Rate,
+}
+
+/// What every RPC works with. Cheap to clone.
+#[derive(Clone)]
+pub struct Chat {
+    db: PgPool,
+    clock: kit::Clock,
+    pager: kit::page::Pager,
+    media: MediaServiceClient<kit::Peer>,
+    users: UserServiceClient<kit::Peer>,
+    hub: Hub,
+    presence: Presence,
+    delivered: Delivered,
+    limits: Limits,
+    room_ids: Cache<i64, Uuid>,
+    stop: kit::Stop,
+}
+
+impl Chat {
+    /// Joins the other replicas; what runs in the background ends at the stop.
+    pub fn start(kit: &kit::Service, rate: limits::Rate) -> Self {
+        let (wire, ends) = Wire::new(kit.redis.is_some());
+        let hub = Hub::new(wire.clone());
+        let chat = Self {
+            db: kit.db.clone(),
+            clock: kit.clock.clone(),
+            pager: kit.pager(),
+            media: MediaServiceClient::new(kit.peer("media")),
+            users: UserServiceClient::new(kit.peer("users")),
+            presence: Presence::new(kit.redis.clone()),
+            hub: hub.clone(),
+            delivered: Delivered::default(),
+            limits: Limits::new(rate),
+            room_ids: Cache::new(REMEMBERED),
+            stop: kit.stop.clone(),
+        };
+        if let (Some(redis), Some(url)) = (kit.redis.clone(), kit.config.mesh.redis_url.clone()) {
+            let stop = kit.stop.clone();
+            kit.spawn(async move {
+                tokio::select! {
+                    () = wire::run(ends, &url, redis, hub) => {}
+                    () = stop.cancelled() => {}
+                }
+            });
+        }
+        kit.spawn(chat.clone().note_delivered(kit.stop.clone()));
+        kit.spawn(chat.clone().watch_rooms(wire, kit.stop.clone()));
+        kit.spawn(chat.clone().watch_sessions(kit.verifier.clone(), kit.stop.clone()));
+        kit.spawn(chat.clone().keep_presence(kit.stop.clone()));
+        chat
+    }
+
+    pub fn routes(&self) -> kit::Routes {
+        kit::Routes::default()
+            .add(ChatServiceServer::new(self.clone()))
+            .add(RoomServiceServer::new(self.clone()))
+            .add(MessageServiceServer::new(self.clone()))
+    }
+
+    /// Now, as PostgreSQL keeps it.
+    fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
+    /// Compares the rooms that somebody has open with the database: now and then, because a publication may get lost,
+    /// and often while none arrive.
+    async fn watch_rooms(self, wire: Wire, stop: kit::Stop) {
+        loop {
+            let pause = if wire.up() { Duration::from_secs(5) } else { Duration::from_millis(700) };
+            // Coming up is a reason to look at once: much was missed.
+            let was_up = wire.up();
+            let until = tokio::time::Instant::now() + pause;
+            while tokio::time::Instant::now() < until && wire.up() == was_up {
+                tokio::select! {
+                    () = tokio::time::sleep(Duration::from_millis(100)) => {}
+                    () = stop.cancelled() => return,
+                }
+            }
+            if let Err(error) = self.compare_rooms().await {
+                tracing::debug!(%error, "rooms were not compared with the database");
+            }
+        }
+    }
+
+    async fn compare_rooms(&self) -> kit::Result<()> {
+        for chunk in self.hub.rooms().chunks(1_000) {
+            let ids: Vec<_> = chunk.iter().map(|(room, _)| *room).collect();
+            for (room, change) in rooms::sql::list_changes(&self.db, &ids).await? {
+                let told = chunk.iter().find(|(id, _)| *id == room).and_then(|(_, told)| *told);
+                if told.is_some_and(|told| told < change) {
+                    self.hub.compare(room, change);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Runs the service until `stop`.
+pub async fn run(config: Config, stop: kit::Stop) -> anyhow::Result<()> {
+    let kit = kit::Service::start("chat", &config.service, &MIGRATOR, stop).await?;
+    let chat = Chat::start(&kit, config.rate);
+    kit.consume(chat.clone());
+    kit.serve(chat.routes()).await
+}
+
+fn no_such_room() -> Error {
+    not_found("ROOM_NOT_FOUND", "no such room")
+}
+
+fn not_a_member() -> Error {
+    denied("NOT_A_MEMBER", "only members of the room")
+}

@@ -1,0 +1,208 @@
+//! Who is in a room, and who may not write to whom.
+
+use chrono::{DateTime, Utc};
+use proto::chat::v1::RoomKey;
+use proto::chat::v1::room_key::Key;
+use sqlx::{PgConnection, PgExecutor};
+use uuid::Uuid;
+
+use kit::wire::parse_id;
+
+use crate::people::Person;
+use crate::{Chat, no_such_room, not_a_member};
+
+/// What a room's members share, locked.
+#[derive(Clone, Debug)]
+pub(crate) struct LockedRoom {
+    pub(crate) number: i64,
+    pub(crate) kind: String,
+    pub(crate) last_sequence: i64,
+}
+
+/// One member's place in a room.
+#[derive(Clone, Debug)]
+pub(crate) struct Membership {
+    pub(crate) admin: bool,
+    pub(crate) hidden: bool,
+    pub(crate) cleared_through: i64,
+}
+
+impl Chat {
+    /// The id behind either name. Reason: `ROOM_NOT_FOUND`.
+    pub(crate) async fn room_id(&self, key: Option<&RoomKey>) -> kit::Result<Uuid> {
+        match key.and_then(|key| key.key.as_ref()) {
+            Some(Key::Id(id)) => parse_id("room", id),
+            Some(Key::Number(number)) => {
+                if let Some(id) = self.room_ids.get(number) {
+                    return Ok(id);
+                }
+                let id = fetch_id(&self.db, *number).await?.ok_or_else(no_such_room)?;
+                self.room_ids.insert(*number, id);
+                Ok(id)
+            }
+            None => Err(no_such_room()),
+        }
+    }
+
+    /// The caller's place in a room. Reasons: `ROOM_NOT_FOUND`, `NOT_A_MEMBER`.
+    pub(crate) async fn membership(&self, room: Uuid, user: Uuid) -> kit::Result<Membership> {
+        if let Some(membership) = fetch_membership(&self.db, room, user).await? {
+            return Ok(membership);
+        }
+        Err(if room_exists(&self.db, room).await? { not_a_member() } else { no_such_room() })
+    }
+}
+
+async fn fetch_id(db: impl PgExecutor<'_>, number: i64) -> kit::Result<Option<Uuid>> {
+    Ok(sqlx::query_scalar!("select id from rooms where number = $1", number).fetch_optional(db).await?)
+}
+
+async fn room_exists(db: impl PgExecutor<'_>, room: Uuid) -> kit::Result<bool> {
+    let found = sqlx::query_scalar!(r#"select exists(select from rooms where id = $1) as "exists!""#, room);
+    Ok(found.fetch_one(db).await?)
+}
+
+pub(crate) async fn fetch_membership(
+    db: impl PgExecutor<'_>,
+    room: Uuid,
+    user: Uuid,
+) -> kit::Result<Option<Membership>> {
+    let row = sqlx::query_as!(
+        Membership,
+        "select admin, hidden, cleared_through from members where room_id = $1 and user_id = $2 and left_at is null",
+        room,
+        user
+    );
+    Ok(row.fetch_optional(db).await?)
+}
+
+/// Holds the room against every other change of it. Ask who is in it in a later statement, which sees what was committed
+/// while this one waited.
+pub(crate) async fn lock_room(tx: &mut PgConnection, room: Uuid) -> kit::Result<Option<LockedRoom>> {
+    let row =
+        sqlx::query_as!(LockedRoom, "select number, kind, last_sequence from rooms where id = $1 for update", room);
+    Ok(row.fetch_optional(tx).await?)
+}
+
+/// Whether somebody else in this room of two has blocked this person.
+pub(crate) async fn blocked_in(db: impl PgExecutor<'_>, room: Uuid, user: Uuid) -> kit::Result<bool> {
+    let blocked = sqlx::query_scalar!(
+        r#"select exists(
+               select from members m join blocks b on b.blocker_id = m.user_id
+               where m.room_id = $1 and b.blocked_id = $2
+           ) as "blocked!""#,
+        room,
+        user
+    );
+    Ok(blocked.fetch_one(db).await?)
+}
+
+/// Brings people into a room, behind those who are there; whoever had left comes back.
+pub(crate) async fn insert_members(
+    tx: &mut PgConnection,
+    room: Uuid,
+    people: &[Person],
+    admin: Option<Uuid>,
+    now: DateTime<Utc>,
+) -> kit::Result<()> {
+    let ids: Vec<_> = people.iter().map(|person| person.id).collect();
+    let numbers: Vec<_> = people.iter().map(|person| person.number).collect();
+    // What was said before they came is theirs to read, and neither unread nor waiting for them.
+    sqlx::query!(
+        "insert into members (
+             room_id, user_id, user_number, position, admin, joined_at, delivered_through, read_through
+         )
+         select $1, p.id, p.number, (select coalesce(max(position), 0) from members where room_id = $1) + p.place,
+             p.id is not distinct from $4, $5, r.last_sequence, r.last_sequence
+         from unnest($2::uuid[], $3::bigint[]) with ordinality as p (id, number, place)
+         join rooms r on r.id = $1
+         order by p.id
+         on conflict (room_id, user_id) do update
+         set left_at = null, joined_at = excluded.joined_at, admin = excluded.admin, position = excluded.position,
+             delivered_through = excluded.delivered_through, read_through = excluded.read_through",
+        room,
+        &ids,
+        &numbers,
+        admin,
+        now
+    )
+    .execute(&mut *tx)
+    .await?;
+    count_members(tx, room).await
+}
+
+/// Takes people out of a group.
+pub(crate) async fn remove_members(
+    tx: &mut PgConnection,
+    room: Uuid,
+    users: &[Uuid],
+    now: DateTime<Utc>,
+) -> kit::Result<()> {
+    sqlx::query!(
+        "update members set left_at = $3, admin = false, archived = false, muted_until = null
+         where room_id = $1 and user_id = any($2) and left_at is null",
+        room,
+        users,
+        now
+    )
+    .execute(&mut *tx)
+    .await?;
+    count_members(tx, room).await
+}
+
+async fn count_members(tx: &mut PgConnection, room: Uuid) -> kit::Result<()> {
+    sqlx::query!(
+        "update rooms set members_count = (select count(*) from members where room_id = $1 and left_at is null)
+         where id = $1",
+        room
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Ids and numbers of those in a room, in their order.
+pub(crate) async fn list_people(db: impl PgExecutor<'_>, room: Uuid) -> kit::Result<Vec<Person>> {
+    let people = sqlx::query_as!(
+        Person,
+        "select user_id as id, user_number as number from members
+         where room_id = $1 and left_at is null order by position",
+        room
+    );
+    Ok(people.fetch_all(db).await?)
+}
+
+/// Whom a message's event names: those who want to be told. Nobody in rooms of more than 100.
+pub(crate) async fn list_recipients(
+    db: impl PgExecutor<'_>,
+    room: Uuid,
+    sender: Uuid,
+    now: DateTime<Utc>,
+) -> kit::Result<Vec<String>> {
+    let ids = sqlx::query_scalar!(
+        r#"select m.user_id::text as "id!"
+           from members m join rooms r on r.id = m.room_id
+           where m.room_id = $1 and r.members_count <= 100 and m.user_id <> $2 and m.left_at is null
+               and not m.archived and (m.muted_until is null or m.muted_until <= $3)
+           order by m.position"#,
+        room,
+        sender,
+        now
+    );
+    Ok(ids.fetch_all(db).await?)
+}
+
+/// Everybody with whom somebody shares a room of at most 100, at most 5,000 of them.
+pub(crate) async fn list_contacts(db: impl PgExecutor<'_>, user: Uuid) -> kit::Result<Vec<Person>> {
+    let people = sqlx::query_as!(
+        Person,
+        r#"select distinct m.user_id as "id!", m.user_number as "number!"
+           from members me
+           join rooms r on r.id = me.room_id and r.members_count <= 100
+           join members m on m.room_id = me.room_id and m.user_id <> $1 and m.left_at is null
+           where me.user_id = $1 and me.left_at is null
+           order by "number!" limit 5000"#,
+        user
+    );
+    Ok(people.fetch_all(db).await?)
+}

@@ -1,0 +1,495 @@
+use chrono::{DateTime, Utc};
+use proto::chat::v1::{Message, MessageKind};
+use sqlx::{PgConnection, PgExecutor};
+use uuid::Uuid;
+
+use kit::wire::timestamp;
+
+/// A message and its room's number.
+#[derive(Clone, Debug)]
+pub(crate) struct MessageRow {
+    pub(crate) id: Uuid,
+    pub(crate) number: i64,
+    pub(crate) room_id: Uuid,
+    pub(crate) room_number: i64,
+    pub(crate) sequence: i64,
+    pub(crate) sent_change: i64,
+    pub(crate) change: i64,
+    pub(crate) sender_id: Option<Uuid>,
+    pub(crate) sender_number: Option<i64>,
+    pub(crate) kind: String,
+    pub(crate) text: String,
+    pub(crate) media_id: Option<Uuid>,
+    pub(crate) media_number: Option<i64>,
+    pub(crate) waveform: Vec<f32>,
+    pub(crate) reply_to: Option<i64>,
+    pub(crate) client_msg_id: Option<String>,
+    pub(crate) created_at: DateTime<Utc>,
+    pub(crate) edited_at: Option<DateTime<Utc>>,
+    pub(crate) deleted_at: Option<DateTime<Utc>>,
+    pub(crate) censored: bool,
+}
+
+/// Without receipts.
+impl From<MessageRow> for Message {
+    fn from(row: MessageRow) -> Self {
+        Self {
+            id: row.id.to_string(),
+            number: row.number,
+            room_id: row.room_id.to_string(),
+            room_number: row.room_number,
+            sequence: row.sequence,
+            change: row.change,
+            sender_id: row.sender_id.map(|id| id.to_string()).unwrap_or_default(),
+            sender_number: row.sender_number.unwrap_or_default(),
+            kind: kind(&row.kind).into(),
+            text: row.text,
+            media_id: row.media_id.map(|id| id.to_string()).unwrap_or_default(),
+            media_number: row.media_number.unwrap_or_default(),
+            waveform: row.waveform,
+            reply_to: row.reply_to.unwrap_or_default(),
+            client_msg_id: row.client_msg_id.unwrap_or_default(),
+            created_at: Some(timestamp(row.created_at)),
+            edited_at: row.edited_at.map(timestamp),
+            deleted_at: row.deleted_at.map(timestamp),
+            censored: row.censored,
+            receipts: Vec::new(),
+        }
+    }
+}
+
+fn kind(name: &str) -> MessageKind {
+    MessageKind::from_str_name(&format!("MESSAGE_KIND_{name}")).unwrap_or_default()
+}
+
+/// As a column holds it: `IMAGE`.
+pub(crate) fn kind_name(kind: MessageKind) -> &'static str {
+    kind.as_str_name().trim_start_matches("MESSAGE_KIND_")
+}
+
+macro_rules! messages {
+    ($tail:literal $(, $value:expr)* $(,)?) => {
+        sqlx::query_as!(
+            MessageRow,
+            "select m.id, m.number, m.room_id, r.number as room_number, m.sequence, m.sent_change, m.change,
+                 m.sender_id, m.sender_number, m.kind, m.text, m.media_id, m.media_number, m.waveform, m.reply_to,
+                 m.client_msg_id, m.created_at, m.edited_at, m.deleted_at, m.censored
+             from messages m join rooms r on r.id = m.room_id "
+                + $tail
+            $(, $value)*
+        )
+    };
+}
+
+/// A message in a room of this member; nobody else's exists, nor what they cleared away.
+pub(crate) async fn fetch_message(
+    db: impl PgExecutor<'_>,
+    id: Option<Uuid>,
+    number: Option<i64>,
+    user: Uuid,
+) -> kit::Result<Option<MessageRow>> {
+    let row = messages!(
+        "join members me on me.room_id = m.room_id and me.user_id = $3 and me.left_at is null
+         where (m.id = $1 or m.number = $2) and m.sequence > me.cleared_through",
+        id,
+        number,
+        user
+    );
+    Ok(row.fetch_optional(db).await?)
+}
+
+/// Any message, for administrators.
+pub(crate) async fn fetch_any_message(
+    db: impl PgExecutor<'_>,
+    id: Option<Uuid>,
+    number: Option<i64>,
+) -> kit::Result<Option<MessageRow>> {
+    Ok(messages!("where m.id = $1 or m.number = $2", id, number).fetch_optional(db).await?)
+}
+
+/// Locks nothing: the caller holds the room's lock.
+pub(crate) async fn fetch_by_client_msg_id(
+    db: impl PgExecutor<'_>,
+    room: Uuid,
+    sender: Uuid,
+    client_msg_id: &str,
+) -> kit::Result<Option<MessageRow>> {
+    let row =
+        messages!("where m.room_id = $1 and m.sender_id = $2 and m.client_msg_id = $3", room, sender, client_msg_id);
+    Ok(row.fetch_optional(db).await?)
+}
+
+/// Places in a room, for a page of its messages.
+pub(crate) struct Range {
+    pub(crate) room: Uuid,
+    /// Greater than this.
+    pub(crate) after: i64,
+    /// Less than this.
+    pub(crate) before: i64,
+}
+
+pub(crate) async fn list_oldest(
+    db: impl PgExecutor<'_>,
+    range: &Range,
+    skip: i64,
+    limit: i64,
+) -> kit::Result<Vec<MessageRow>> {
+    let rows = messages!(
+        "where m.room_id = $1 and m.sequence > $2 and m.sequence < $3 order by m.sequence offset $4 limit $5",
+        range.room,
+        range.after,
+        range.before,
+        skip,
+        limit
+    );
+    Ok(rows.fetch_all(db).await?)
+}
+
+pub(crate) async fn list_newest(
+    db: impl PgExecutor<'_>,
+    range: &Range,
+    skip: i64,
+    limit: i64,
+) -> kit::Result<Vec<MessageRow>> {
+    let rows = messages!(
+        "where m.room_id = $1 and m.sequence > $2 and m.sequence < $3 order by m.sequence desc offset $4 limit $5",
+        range.room,
+        range.after,
+        range.before,
+        skip,
+        limit
+    );
+    Ok(rows.fetch_all(db).await?)
+}
+
+/// The latest `limit` messages that this person may see in each of these rooms, oldest first.
+pub(crate) async fn list_latest(
+    db: impl PgExecutor<'_>,
+    rooms: &[Uuid],
+    cleared: &[i64],
+    limit: i64,
+) -> kit::Result<Vec<MessageRow>> {
+    let rows = messages!(
+        "join lateral (
+             select w.room, l.sequence
+             from unnest($1::uuid[], $2::bigint[]) as w (room, cleared)
+             cross join lateral (
+                 select sequence from messages where room_id = w.room and sequence > w.cleared
+                 order by sequence desc limit $3
+             ) l
+         ) latest on latest.room = m.room_id and latest.sequence = m.sequence
+         order by m.room_id, m.sequence",
+        rooms,
+        cleared,
+        limit
+    );
+    Ok(rows.fetch_all(db).await?)
+}
+
+/// Messages of all rooms of somebody, oldest first. Within a room numbers rise with sequences, so that the first of each
+/// room are enough to know the first of all.
+pub(crate) async fn list_everywhere_oldest(
+    db: impl PgExecutor<'_>,
+    user: Uuid,
+    skip: i64,
+    limit: i64,
+) -> kit::Result<Vec<MessageRow>> {
+    let rows = messages!(
+        "join (
+             select first.id from members me
+             cross join lateral (
+                 select id, number from messages where room_id = me.room_id and sequence > me.cleared_through
+                 order by sequence limit $2::bigint + $3::bigint
+             ) first
+             where me.user_id = $1 and me.left_at is null
+             order by first.number offset $2 limit $3
+         ) page on page.id = m.id
+         order by m.number",
+        user,
+        skip,
+        limit
+    );
+    Ok(rows.fetch_all(db).await?)
+}
+
+pub(crate) async fn list_everywhere_newest(
+    db: impl PgExecutor<'_>,
+    user: Uuid,
+    skip: i64,
+    limit: i64,
+) -> kit::Result<Vec<MessageRow>> {
+    let rows = messages!(
+        "join (
+             select last.id from members me
+             cross join lateral (
+                 select id, number from messages where room_id = me.room_id and sequence > me.cleared_through
+                 order by sequence desc limit $2::bigint + $3::bigint
+             ) last
+             where me.user_id = $1 and me.left_at is null
+             order by last.number desc offset $2 limit $3
+         ) page on page.id = m.id
+         order by m.number desc",
+        user,
+        skip,
+        limit
+    );
+    Ok(rows.fetch_all(db).await?)
+}
+
+/// How many messages all of somebody's rooms have together, at most 10,001. Every sequence is a message.
+pub(crate) async fn count_everywhere(db: impl PgExecutor<'_>, user: Uuid) -> kit::Result<i64> {
+    let count = sqlx::query_scalar!(
+        r#"select least(coalesce(sum(r.last_sequence - least(me.cleared_through, r.last_sequence)), 0), 10001)::bigint
+               as "count!"
+           from members me join rooms r on r.id = me.room_id
+           where me.user_id = $1 and me.left_at is null"#,
+        user
+    );
+    Ok(count.fetch_one(db).await?)
+}
+
+/// Words as a `tsquery` finds them, newest first by number.
+pub(crate) async fn search_messages(
+    db: impl PgExecutor<'_>,
+    user: Uuid,
+    room: Option<Uuid>,
+    words: &str,
+    before: i64,
+    limit: i64,
+) -> kit::Result<Vec<MessageRow>> {
+    let rows = messages!(
+        "join members me on me.room_id = m.room_id and me.user_id = $1 and me.left_at is null
+         where m.room_id = any(array(
+             select room_id from members where user_id = $1 and left_at is null and ($2::uuid is null or room_id = $2)
+         ))
+             and m.searched @@ to_tsquery('simple', plain($3)) and m.number < $4
+             and m.sequence > me.cleared_through
+         order by m.number desc limit $5",
+        user,
+        room,
+        words,
+        before,
+        limit
+    );
+    Ok(rows.fetch_all(db).await?)
+}
+
+/// New messages since a change, in their order, as they are now.
+pub(crate) async fn list_sent_since(
+    db: impl PgExecutor<'_>,
+    room: Uuid,
+    since: i64,
+    through: i64,
+    cleared: i64,
+    limit: i64,
+) -> kit::Result<Vec<MessageRow>> {
+    let rows = messages!(
+        "where m.room_id = $1 and m.sent_change > $2 and m.sent_change <= $3 and m.sequence > $4
+         order by m.sent_change limit $5",
+        room,
+        since,
+        through,
+        cleared,
+        limit
+    );
+    Ok(rows.fetch_all(db).await?)
+}
+
+/// Messages from up to the change `since` which changes after `after` were about, in the order of these.
+pub(crate) async fn list_changed_since(
+    db: impl PgExecutor<'_>,
+    room: Uuid,
+    since: i64,
+    after: i64,
+    cleared: i64,
+    limit: i64,
+) -> kit::Result<Vec<MessageRow>> {
+    let rows = messages!(
+        "where m.room_id = $1 and m.change > m.sent_change and m.change > $3 and m.sent_change <= $2
+             and m.sequence > $4
+         order by m.change limit $5",
+        room,
+        since,
+        after,
+        cleared,
+        limit
+    );
+    Ok(rows.fetch_all(db).await?)
+}
+
+/// The change that brought a sequence; of one that is not there yet, the room's last.
+pub(crate) async fn fetch_change_of(db: impl PgExecutor<'_>, room: Uuid, sequence: i64) -> kit::Result<i64> {
+    let change = sqlx::query_scalar!(
+        r#"select coalesce(
+               (select sent_change from messages where room_id = $1 and sequence = $2),
+               case when $2 <= 0 then 0 end,
+               (select last_change from rooms where id = $1),
+               0
+           ) as "change!""#,
+        room,
+        sequence
+    );
+    Ok(change.fetch_one(db).await?)
+}
+
+/// A message to insert, with everything that was checked.
+pub(crate) struct NewMessage<'a> {
+    pub(crate) id: Uuid,
+    pub(crate) room: Uuid,
+    pub(crate) sender: Option<(Uuid, i64)>,
+    pub(crate) kind: &'static str,
+    pub(crate) text: &'a str,
+    pub(crate) media: Option<(Uuid, i64)>,
+    pub(crate) waveform: &'a [f32],
+    pub(crate) reply_to: Option<i64>,
+    pub(crate) client_msg_id: Option<&'a str>,
+    pub(crate) censored: bool,
+    pub(crate) now: DateTime<Utc>,
+}
+
+/// Gives the message its place. The caller holds the room's lock, so that nobody else is given the same one.
+pub(crate) async fn insert_message(tx: &mut PgConnection, new: &NewMessage<'_>) -> kit::Result<MessageRow> {
+    let row = sqlx::query_as!(
+        MessageRow,
+        r#"with place as (
+               update rooms
+               set last_sequence = last_sequence + 1, last_change = last_change + 1,
+                   last_activity_at = greatest(last_activity_at, $13)
+               where id = $2
+               returning number, last_sequence, last_change, last_activity_at
+           ),
+           shown as (update members set hidden = false where room_id = $2 and hidden),
+           message as (
+               insert into messages (
+                   id, room_id, sequence, sent_change, change, sender_id, sender_number, kind, text, media_id,
+                   media_number, waveform, reply_to, client_msg_id, censored, created_at
+               )
+               select $1, $2, last_sequence, last_change, last_change, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12,
+                   last_activity_at
+               from place
+               returning *
+           )
+           select m.id, m.number, m.room_id, place.number as room_number, m.sequence, m.sent_change, m.change,
+               m.sender_id, m.sender_number, m.kind, m.text, m.media_id, m.media_number, m.waveform, m.reply_to,
+               m.client_msg_id, m.created_at, m.edited_at, m.deleted_at, m.censored
+           from message m, place"#,
+        new.id,
+        new.room,
+        new.sender.map(|(id, _)| id),
+        new.sender.map(|(_, number)| number),
+        new.kind,
+        new.text,
+        new.media.map(|(id, _)| id),
+        new.media.map(|(_, number)| number),
+        new.waveform,
+        new.reply_to,
+        new.client_msg_id,
+        new.censored,
+        new.now
+    );
+    Ok(row.fetch_one(tx).await?)
+}
+
+/// What becomes of a message's words.
+pub(crate) struct Rewrite<'a> {
+    pub(crate) text: &'a str,
+    pub(crate) cause: &'static str,
+    /// Whether its file stays.
+    pub(crate) keep_media: bool,
+    pub(crate) censored: bool,
+    pub(crate) now: DateTime<Utc>,
+}
+
+/// Keeps what a message said, and lets it say something else. The caller holds the room's lock.
+pub(crate) async fn rewrite_message(
+    tx: &mut PgConnection,
+    before: &MessageRow,
+    rewrite: &Rewrite<'_>,
+) -> kit::Result<MessageRow> {
+    let deleted = rewrite.cause == "DELETED";
+    let row = sqlx::query_as!(
+        MessageRow,
+        r#"with place as (
+               update rooms set last_change = last_change + 1 where id = $1 returning number, last_change
+           ),
+           former as (
+               insert into versions (message_id, position, text, cause, replaced_at)
+               select $2, (select count(*) from versions where message_id = $2), $3, $4, $5
+           ),
+           message as (
+               update messages
+               set change = place.last_change, text = $6, censored = $7,
+                   edited_at = case when $4 = 'EDITED' then $5 else edited_at end,
+                   deleted_at = case when $8 then $5 else deleted_at end,
+                   media_id = case when $9 then media_id end,
+                   media_number = case when $9 then media_number end,
+                   waveform = case when $9 then waveform else '{}' end
+               from place
+               where id = $2
+               returning messages.*
+           )
+           select m.id, m.number, m.room_id, place.number as room_number, m.sequence, m.sent_change, m.change,
+               m.sender_id, m.sender_number, m.kind, m.text, m.media_id, m.media_number, m.waveform, m.reply_to,
+               m.client_msg_id, m.created_at, m.edited_at, m.deleted_at, m.censored
+           from message m, place"#,
+        before.room_id,
+        before.id,
+        before.text,
+        rewrite.cause,
+        rewrite.now,
+        rewrite.text,
+        rewrite.censored,
+        deleted,
+        rewrite.keep_media
+    );
+    Ok(row.fetch_one(tx).await?)
+}
+
+pub(crate) struct VersionRow {
+    pub(crate) text: String,
+    pub(crate) cause: String,
+    pub(crate) replaced_at: DateTime<Utc>,
+}
+
+pub(crate) async fn list_versions(db: impl PgExecutor<'_>, message: Uuid) -> kit::Result<Vec<VersionRow>> {
+    let rows = sqlx::query_as!(
+        VersionRow,
+        "select text, cause, replaced_at from versions where message_id = $1 order by position",
+        message
+    );
+    Ok(rows.fetch_all(db).await?)
+}
+
+/// The rooms in which a file is shown; see `drop_media`.
+pub(crate) async fn list_rooms_of_media(db: impl PgExecutor<'_>, media: Uuid) -> kit::Result<Vec<Uuid>> {
+    Ok(sqlx::query_scalar!("select distinct room_id from messages where media_id = $1 order by room_id", media)
+        .fetch_all(db)
+        .await?)
+}
+
+/// Takes a file that is gone out of the messages of a room; each is a change. The caller holds the room's lock.
+pub(crate) async fn drop_media(tx: &mut PgConnection, room: Uuid, media: Uuid) -> kit::Result<()> {
+    sqlx::query!(
+        "with gone as (
+             select id, row_number() over (order by sequence) as position
+             from messages where room_id = $1 and media_id = $2
+         ),
+         place as (
+             update rooms set last_change = last_change + (select count(*) from gone) where id = $1
+             returning last_change - (select count(*) from gone) as before
+         )
+         update messages m
+         set media_id = null, media_number = null, waveform = '{}', change = place.before + gone.position
+         from gone, place where m.id = gone.id",
+        room,
+        media
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+pub(crate) async fn fetch_last_sequence(db: impl PgExecutor<'_>, room: Uuid) -> kit::Result<i64> {
+    let last = sqlx::query_scalar!("select last_sequence from rooms where id = $1", room).fetch_optional(db).await?;
+    Ok(last.unwrap_or_default())
+}

@@ -1,0 +1,400 @@
+//! Who is here. A person is, while any of their inboxes is open in any replica; in a room, while they have it open. Redis
+//! holds it: per person the replicas in which they are, and per replica a lease that it renews. When somebody's last
+//! stream has gone they stay a moment, so that a reload is no farewell; when a replica dies, its lease ends and the next
+//! one to look sends its people off. While Redis is away nobody knows who is here, and nobody is said to be.
+
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::sync::{Arc, LazyLock, Mutex};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use kit::wire::timestamp;
+use proto::chat::v1::server_frame::Frame;
+use proto::chat::v1::{ServerFrame, UserKey};
+use redis::Script;
+use redis::aio::ConnectionManager;
+use sqlx::PgExecutor;
+use uuid::Uuid;
+
+use crate::Chat;
+use crate::hub::{Audience, Line, News, Packet};
+use crate::members::list_contacts;
+use crate::people::Person;
+use crate::queue::Parcel;
+
+/// How long a replica's word holds, and how often it gives it again. With a look every second this is how old a presence
+/// can be after kill -9.
+const LEASE: Duration = Duration::from_secs(5);
+const RENEW: Duration = Duration::from_secs(1);
+/// How long somebody stays whose last stream has gone.
+const GRACE: Duration = Duration::from_secs(5);
+/// People who are looked at in one turn.
+const BATCH: usize = 500;
+
+/// Where somebody is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Place {
+    /// On the platform.
+    Anywhere,
+    /// In a room.
+    Room(Uuid),
+}
+
+/// Somebody at a place, as Redis calls them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Here {
+    pub(crate) place: Place,
+    pub(crate) person: Person,
+}
+
+impl Here {
+    fn name(self) -> String {
+        let mut name = match self.place {
+            Place::Anywhere => "p".to_owned(),
+            Place::Room(room) => room.to_string(),
+        };
+        let _ = write!(name, ":{}:{}", self.person.id, self.person.number);
+        name
+    }
+
+    fn parse(name: &str) -> Option<Self> {
+        let mut parts = name.splitn(3, ':');
+        let place = match parts.next()? {
+            "p" => Place::Anywhere,
+            room => Place::Room(room.parse().ok()?),
+        };
+        let person = Person { id: parts.next()?.parse().ok()?, number: parts.next()?.parse().ok()? };
+        Some(Self { place, person })
+    }
+}
+
+/// Whoever comes; 1 when they were nowhere before, and were not just leaving.
+static COME: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "local there = redis.call('SCARD', 'chat:here:' .. ARGV[1])
+         redis.call('SADD', 'chat:here:' .. ARGV[1], ARGV[2])
+         redis.call('SADD', 'chat:replica:' .. ARGV[2], ARGV[1])
+         local leaving = redis.call('ZREM', 'chat:leaving', ARGV[1])
+         if there == 0 and leaving == 0 then return 1 end
+         return 0",
+    )
+});
+
+/// Whoever goes stays until the time given.
+static GO: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "redis.call('SREM', 'chat:here:' .. ARGV[1], ARGV[2])
+         redis.call('SREM', 'chat:replica:' .. ARGV[2], ARGV[1])
+         if redis.call('SCARD', 'chat:here:' .. ARGV[1]) == 0 then
+             redis.call('ZADD', 'chat:leaving', 'NX', ARGV[3], ARGV[1])
+         end",
+    )
+});
+
+/// Who has left by now: those whose moment is over, and at most some of those whose replica has died.
+static SWEEP: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        "local gone = {}
+         for _, name in ipairs(redis.call('ZRANGEBYSCORE', 'chat:leaving', '-inf', ARGV[1], 'LIMIT', 0, ARGV[2])) do
+             redis.call('ZREM', 'chat:leaving', name)
+             if redis.call('SCARD', 'chat:here:' .. name) == 0 then gone[#gone + 1] = name end
+         end
+         for _, replica in ipairs(redis.call('ZRANGEBYSCORE', 'chat:replicas', '-inf', ARGV[1])) do
+             local names = redis.call('SRANDMEMBER', 'chat:replica:' .. replica, ARGV[2])
+             for _, name in ipairs(names) do
+                 redis.call('SREM', 'chat:replica:' .. replica, name)
+                 redis.call('SREM', 'chat:here:' .. name, replica)
+                 if redis.call('SCARD', 'chat:here:' .. name) == 0 then
+                     redis.call('ZREM', 'chat:leaving', name)
+                     gone[#gone + 1] = name
+                 end
+             end
+             if redis.call('SCARD', 'chat:replica:' .. replica) == 0 then
+                 redis.call('ZREM', 'chat:replicas', replica)
+             end
+         end
+         return gone",
+    )
+});
+
+/// This replica's people. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Presence {
+    redis: Option<ConnectionManager>,
+    replica: Arc<str>,
+    /// How many streams each has here.
+    here: Arc<Mutex<HashMap<Here, usize>>>,
+}
+
+impl Presence {
+    pub(crate) fn new(redis: Option<ConnectionManager>) -> Self {
+        Self { redis, replica: Uuid::new_v4().to_string().into(), here: Arc::default() }
+    }
+
+    /// Counts a stream; whether it is the person's first here.
+    fn add(&self, here: Here) -> bool {
+        let mut counts = self.here.lock().expect("nothing panics under this lock");
+        let count = counts.entry(here).or_default();
+        *count += 1;
+        *count == 1
+    }
+
+    /// Whether it was the person's last here.
+    fn remove(&self, here: Here) -> bool {
+        let mut counts = self.here.lock().expect("nothing panics under this lock");
+        let Some(count) = counts.get_mut(&here) else { return false };
+        *count -= 1;
+        let last = *count == 0;
+        if last {
+            counts.remove(&here);
+        }
+        last
+    }
+
+    fn present(&self, here: Here) -> bool {
+        self.here.lock().expect("nothing panics under this lock").contains_key(&here)
+    }
+
+    async fn come(&self, here: Here) -> redis::RedisResult<bool> {
+        let Some(mut redis) = self.redis.clone() else { return Ok(false) };
+        let came: i64 = COME.arg(here.name()).arg(&*self.replica).invoke_async(&mut redis).await?;
+        Ok(came == 1)
+    }
+
+    async fn go(&self, here: Here, now: DateTime<Utc>) -> redis::RedisResult<()> {
+        let Some(mut redis) = self.redis.clone() else { return Ok(()) };
+        let until = (now + GRACE).timestamp_millis();
+        GO.arg(here.name()).arg(&*self.replica).arg(until).invoke_async(&mut redis).await
+    }
+
+    /// Those of these people who are on the platform; nobody when nobody knows.
+    pub(crate) async fn online(&self, people: &[Person]) -> Vec<bool> {
+        let nobody = || vec![false; people.len()];
+        let Some(mut redis) = self.redis.clone() else { return nobody() };
+        if people.is_empty() {
+            return nobody();
+        }
+        let mut pipe = redis::pipe();
+        for person in people {
+            let name = Here { place: Place::Anywhere, person: *person }.name();
+            pipe.cmd("EXISTS").arg(format!("chat:here:{name}"));
+            pipe.cmd("ZSCORE").arg("chat:leaving").arg(name);
+        }
+        match pipe.query_async::<Vec<Option<f64>>>(&mut redis).await {
+            // Whoever is leaving has not left yet.
+            Ok(answers) => {
+                answers.chunks(2).map(|pair| pair[0].is_some_and(|there| there > 0.0) || pair[1].is_some()).collect()
+            }
+            Err(error) => {
+                tracing::debug!(%error, "nobody knows who is here");
+                nobody()
+            }
+        }
+    }
+
+    /// Says that this replica lives. When Redis has forgotten it, says again who is here.
+    async fn renew(&self, now: DateTime<Utc>) -> redis::RedisResult<()> {
+        let Some(mut redis) = self.redis.clone() else { return Ok(()) };
+        let until = (now + LEASE).timestamp_millis();
+        let known: Option<f64> =
+            redis::cmd("ZSCORE").arg("chat:replicas").arg(&*self.replica).query_async(&mut redis).await?;
+        redis::cmd("ZADD").arg("chat:replicas").arg(until).arg(&*self.replica).query_async::<()>(&mut redis).await?;
+        if known.is_none() {
+            let all: Vec<_> = self.here.lock().expect("nothing panics under this lock").keys().copied().collect();
+            for here in all {
+                self.come(here).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn sweep(&self, now: DateTime<Utc>) -> redis::RedisResult<Vec<Here>> {
+        let Some(mut redis) = self.redis.clone() else { return Ok(Vec::new()) };
+        let gone: Vec<String> = SWEEP.arg(now.timestamp_millis()).arg(BATCH).invoke_async(&mut redis).await?;
+        Ok(gone.iter().filter_map(|name| Here::parse(name)).collect())
+    }
+
+    /// Ends this replica's lease, so that the others need not wait for it.
+    async fn resign(&self) -> redis::RedisResult<()> {
+        let Some(mut redis) = self.redis.clone() else { return Ok(()) };
+        redis::cmd("ZADD").arg("chat:replicas").arg("XX").arg(0).arg(&*self.replica).query_async(&mut redis).await
+    }
+}
+
+/// A stream's presence; dropping it is going.
+pub(crate) struct Stay {
+    chat: Chat,
+    here: Here,
+}
+
+impl Drop for Stay {
+    fn drop(&mut self) {
+        if !self.chat.presence.remove(self.here) {
+            return;
+        }
+        let (chat, here) = (self.chat.clone(), self.here);
+        tokio::spawn(async move {
+            if let Err(error) = chat.presence.go(here, Utc::now()).await {
+                tracing::debug!(%error, "a farewell was not noted");
+            }
+            // Somebody may have come while we asked, and been taken for the one who went.
+            if chat.presence.present(here) {
+                let _ = chat.presence.come(here).await;
+            }
+        });
+    }
+}
+
+impl Chat {
+    /// Somebody is here from now on, until the answer is dropped. Those concerned are told.
+    pub(crate) async fn come(&self, here: Here) -> Stay {
+        let first = self.presence.add(here);
+        let stay = Stay { chat: self.clone(), here };
+        if first {
+            match self.presence.come(here).await {
+                Ok(true) => self.tell_presence(here, true, None).await,
+                Ok(false) => {}
+                Err(error) => tracing::debug!(%error, "an arrival was not noted"),
+            }
+        }
+        stay
+    }
+
+    /// Renews this replica's lease and sees off who has left, until the stop.
+    pub(crate) async fn keep_presence(self, stop: kit::Stop) {
+        let mut tick = tokio::time::interval(RENEW);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = tick.tick() => {}
+                () = stop.cancelled() => break,
+            }
+            let turn = async {
+                self.presence.renew(Utc::now()).await?;
+                for here in self.presence.sweep(Utc::now()).await? {
+                    self.see_off(here).await;
+                }
+                redis::RedisResult::Ok(())
+            };
+            if let Err(error) = turn.await {
+                tracing::debug!(%error, "presence stands still while Redis is away");
+            }
+        }
+        let _ = self.presence.resign().await;
+    }
+
+    async fn see_off(&self, here: Here) {
+        let now = self.now();
+        if here.place == Place::Anywhere
+            && let Err(error) = upsert_last_seen(&self.db, here.person.id, now).await
+        {
+            tracing::warn!(%error, "it was not noted when somebody was last seen");
+        }
+        self.tell_presence(here, false, Some(now)).await;
+    }
+
+    /// In a room: those who have it open. Else: the inboxes of everybody who shares a room with them.
+    async fn tell_presence(&self, here: Here, online: bool, last_seen: Option<DateTime<Utc>>) {
+        let presence = proto::chat::v1::Presence {
+            user_id: here.person.id.to_string(),
+            user_number: here.person.number,
+            online,
+            last_seen_at: last_seen.map(timestamp),
+        };
+        let frame = Some(Frame::Presence(presence));
+        match here.place {
+            Place::Room(room) => {
+                let frame = ServerFrame { room_id: room.to_string(), frame, ..ServerFrame::default() };
+                let news = News::Frame(Parcel::new(room, frame));
+                self.hub.tell(Packet { line: Line::Room(room), audience: Audience::AllBut(here.person.id), news });
+            }
+            Place::Anywhere => match list_contacts(&self.db, here.person.id).await {
+                Ok(contacts) => {
+                    let parcel = Parcel::new(Uuid::nil(), ServerFrame { frame, ..ServerFrame::default() });
+                    for contact in contacts {
+                        let news = News::Frame(parcel.clone());
+                        self.hub.tell(Packet { line: Line::Person(contact.id), audience: Audience::All, news });
+                    }
+                }
+                Err(error) => tracing::warn!(%error, "contacts were not told who came or went"),
+            },
+        }
+    }
+
+    /// The contacts of somebody, only some of them if these are named, and themselves.
+    pub(crate) async fn presence_of(
+        &self,
+        me: Person,
+        only: &[UserKey],
+    ) -> kit::Result<Vec<proto::chat::v1::Presence>> {
+        use proto::chat::v1::user_key::Key;
+        let mut people = list_contacts(&self.db, me.id).await?;
+        people.push(me);
+        people.sort_by_key(|person| person.number);
+        if !only.is_empty() {
+            let named = |person: &Person| {
+                only.iter().any(|key| match &key.key {
+                    Some(Key::Id(id)) => id.parse() == Ok(person.id),
+                    Some(Key::Number(number)) => *number == person.number,
+                    None => false,
+                })
+            };
+            people.retain(named);
+        }
+        let online = self.presence.online(&people).await;
+        let ids: Vec<_> = people.iter().map(|person| person.id).collect();
+        let seen: HashMap<_, _> = list_last_seen(&self.db, &ids).await?.into_iter().collect();
+        let presence = |(person, online): (&Person, bool)| proto::chat::v1::Presence {
+            user_id: person.id.to_string(),
+            user_number: person.number,
+            online,
+            last_seen_at: seen.get(&person.id).filter(|_| !online).copied().map(timestamp),
+        };
+        Ok(people.iter().zip(online).map(presence).collect())
+    }
+}
+
+async fn upsert_last_seen(db: impl PgExecutor<'_>, user: Uuid, at: DateTime<Utc>) -> kit::Result<()> {
+    sqlx::query!(
+        "insert into last_seen (user_id, at) values ($1, $2)
+         on conflict (user_id) do update set at = greatest(last_seen.at, excluded.at)",
+        user,
+        at
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+async fn list_last_seen(db: impl PgExecutor<'_>, users: &[Uuid]) -> kit::Result<Vec<(Uuid, DateTime<Utc>)>> {
+    let rows = sqlx::query!("select user_id, at from last_seen where user_id = any($1)", users).fetch_all(db).await?;
+    Ok(rows.into_iter().map(|row| (row.user_id, row.at)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_in_redis_can_be_read_back() {
+        let person = Person { id: Uuid::new_v4(), number: 7 };
+        for place in [Place::Anywhere, Place::Room(Uuid::new_v4())] {
+            let here = Here { place, person };
+            assert_eq!(Here::parse(&here.name()), Some(here));
+        }
+        for wrong in ["", "p", "p:x:1", "x:y:z"] {
+            assert_eq!(Here::parse(wrong), None);
+        }
+    }
+
+    #[test]
+    fn two_tabs_are_one_person() {
+        let presence = Presence::new(None);
+        let here = Here { place: Place::Anywhere, person: Person { id: Uuid::nil(), number: 1 } };
+        assert!(presence.add(here));
+        assert!(!presence.add(here));
+        assert!(!presence.remove(here));
+        assert!(presence.remove(here));
+    }
+}

@@ -1,0 +1,438 @@
+//! Who has a message, and who has read it. Each member has two watermarks per room, which only rise; a row of `marks` for
+//! each movement says when. So a message's receipt is read off the first mark that is not below it, and a room of a
+//! thousand members writes rows per movement, not per message and member. Single messages read out of order stand in
+//! `read_ahead` until the watermark has passed them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use kit::wire::timestamp;
+use proto::chat::v1::server_frame::Frame;
+use proto::chat::v1::{Message, Receipt, ReceiptNews, ServerFrame};
+use sqlx::{PgConnection, PgExecutor};
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+use crate::Chat;
+use crate::hub::{Audience, Line, News, Packet};
+use crate::queue::Parcel;
+
+/// Rooms with more members show no receipts: a page would be mostly that.
+pub(crate) const MOST_MEMBERS: i32 = 100;
+/// How long handed-over messages are collected before they are noted together.
+const COLLECT: Duration = Duration::from_millis(20);
+/// Movements that are noted in one statement.
+const BATCH: usize = 500;
+
+/// What was handed to people and is not noted yet.
+#[derive(Clone, Default)]
+pub(crate) struct Delivered {
+    waiting: Arc<Mutex<BTreeMap<(Uuid, Uuid), i64>>>,
+    ready: Arc<Notify>,
+}
+
+impl Delivered {
+    /// A stream of this person has been handed everything of the room up to this sequence.
+    pub(crate) fn note(&self, room: Uuid, user: Uuid, through: i64) {
+        let mut waiting = self.waiting.lock().expect("nothing panics under this lock");
+        let noted = waiting.entry((room, user)).or_default();
+        *noted = through.max(*noted);
+        drop(waiting);
+        self.ready.notify_one();
+    }
+
+    /// The first of what waits, in the order in which rows are locked.
+    fn take(&self) -> Vec<((Uuid, Uuid), i64)> {
+        let mut waiting = self.waiting.lock().expect("nothing panics under this lock");
+        let mut taken = Vec::with_capacity(waiting.len().min(BATCH));
+        while taken.len() < BATCH {
+            let Some(first) = waiting.pop_first() else { break };
+            taken.push(first);
+        }
+        taken
+    }
+}
+
+impl Chat {
+    /// Notes what was handed over until the stop, and what is left then.
+    pub(crate) async fn note_delivered(self, stop: kit::Stop) {
+        loop {
+            let stopped = tokio::select! {
+                () = self.delivered.ready.notified() => false,
+                () = stop.cancelled() => true,
+            };
+            if !stopped {
+                tokio::time::sleep(COLLECT).await;
+            }
+            loop {
+                let taken = self.delivered.take();
+                if taken.is_empty() {
+                    break;
+                }
+                if let Err(error) = self.deliver(&taken).await {
+                    // Nothing is lost that the next message, or the next opening of the room, does not note again.
+                    tracing::warn!(%error, "deliveries were not noted");
+                    break;
+                }
+            }
+            if stopped {
+                return;
+            }
+        }
+    }
+
+    async fn deliver(&self, taken: &[((Uuid, Uuid), i64)]) -> kit::Result<()> {
+        let rooms: Vec<_> = taken.iter().map(|((room, _), _)| *room).collect();
+        let users: Vec<_> = taken.iter().map(|((_, user), _)| *user).collect();
+        let through: Vec<_> = taken.iter().map(|(_, through)| *through).collect();
+        let now = self.clock.now();
+        let moved = advance_delivered(&self.db, &rooms, &users, &through, now).await?;
+        self.tell_delivered(&moved, now).await
+    }
+
+    /// Marks everything delivered in all rooms of a person who has just come.
+    pub(crate) async fn deliver_pending(&self, user: Uuid) -> kit::Result<()> {
+        let now = self.clock.now();
+        let moved = advance_all_delivered(&self.db, user, now).await?;
+        self.tell_delivered(&moved, now).await
+    }
+
+    /// Tells the senders, wherever they are.
+    async fn tell_delivered(&self, moved: &[Moved], now: DateTime<Utc>) -> kit::Result<()> {
+        let shown: Vec<_> = moved.iter().filter(|moved| moved.members_count <= MOST_MEMBERS).collect();
+        if shown.is_empty() {
+            return Ok(());
+        }
+        let rooms: Vec<_> = shown.iter().map(|moved| moved.room_id).collect();
+        let users: Vec<_> = shown.iter().map(|moved| moved.user_id).collect();
+        let after: Vec<_> = shown.iter().map(|moved| moved.before).collect();
+        let through: Vec<_> = shown.iter().map(|moved| moved.through).collect();
+        let told = list_told(&self.db, &rooms, &users, &after, &through).await?;
+        let mut news: BTreeMap<(Uuid, Uuid, Uuid), ReceiptNews> = BTreeMap::new();
+        for row in told {
+            let moved = shown.iter().find(|m| m.room_id == row.room_id && m.user_id == row.user_id);
+            let number = moved.map_or(0, |moved| moved.user_number);
+            let one = news.entry((row.room_id, row.user_id, row.sender_id)).or_insert_with(|| ReceiptNews {
+                user_id: row.user_id.to_string(),
+                user_number: number,
+                read: false,
+                at: Some(timestamp(now)),
+                ..ReceiptNews::default()
+            });
+            one.numbers.push(row.number);
+            one.ids.push(row.id.to_string());
+            one.sequences.push(row.sequence);
+        }
+        for ((room, _, sender), receipt) in news {
+            let number = shown.iter().find(|m| m.room_id == room).map_or(0, |m| m.room_number);
+            self.hub.tell(Packet {
+                line: Line::Person(sender),
+                audience: Audience::All,
+                news: News::Frame(receipt_parcel(room, number, receipt)),
+            });
+        }
+        Ok(())
+    }
+
+    /// Tells a room that somebody has read something.
+    pub(crate) fn tell_read(&self, room: Uuid, number: i64, receipt: ReceiptNews) {
+        self.hub.tell(Packet {
+            line: Line::Room(room),
+            audience: Audience::All,
+            news: News::Frame(receipt_parcel(room, number, receipt)),
+        });
+    }
+}
+
+fn receipt_parcel(room: Uuid, room_number: i64, receipt: ReceiptNews) -> Arc<Parcel> {
+    let frame = ServerFrame { room_id: room.to_string(), room_number, change: 0, frame: Some(Frame::Receipt(receipt)) };
+    Parcel::new(room, frame)
+}
+
+/// Fills in the receipts of messages, which may be of several rooms.
+pub(crate) async fn fill_receipts(db: &mut PgConnection, messages: &mut [Message]) -> kit::Result<()> {
+    let mut ranges: BTreeMap<Uuid, (i64, i64)> = BTreeMap::new();
+    for message in &*messages {
+        let room = message.room_id.parse().map_err(kit::error::internal)?;
+        let range = ranges.entry(room).or_insert((message.sequence, message.sequence));
+        *range = (range.0.min(message.sequence), range.1.max(message.sequence));
+    }
+    if ranges.is_empty() {
+        return Ok(());
+    }
+    let rooms: Vec<_> = ranges.keys().copied().collect();
+    let first: Vec<_> = ranges.values().map(|range| range.0).collect();
+    let last: Vec<_> = ranges.values().map(|range| range.1).collect();
+    let mut marks: HashMap<String, Vec<MemberMarks>> = HashMap::new();
+    for row in list_marks(db, &rooms, &first, &last, MOST_MEMBERS).await? {
+        let members = marks.entry(row.room_id.to_string()).or_default();
+        if members.last().is_none_or(|member| member.user_id != row.user_id) {
+            members.push(MemberMarks::new(&row));
+        }
+        members.last_mut().expect("there is one now").add(&row);
+    }
+    for message in messages {
+        let members = marks.get(&message.room_id).map(Vec::as_slice).unwrap_or_default();
+        let others = members.iter().filter(|member| member.user_id.to_string() != message.sender_id);
+        message.receipts = others.map(|member| member.receipt(message.sequence)).collect();
+    }
+    Ok(())
+}
+
+/// When a member's watermarks moved over some messages.
+struct MemberMarks {
+    user_id: Uuid,
+    user_number: i64,
+    /// By sequence, rising.
+    delivered: Vec<(i64, DateTime<Utc>)>,
+    read: Vec<(i64, DateTime<Utc>)>,
+    ahead: HashMap<i64, DateTime<Utc>>,
+}
+
+impl MemberMarks {
+    fn new(row: &MarkRow) -> Self {
+        let (delivered, read, ahead) = (Vec::new(), Vec::new(), HashMap::new());
+        Self { user_id: row.user_id, user_number: row.user_number, delivered, read, ahead }
+    }
+
+    fn add(&mut self, row: &MarkRow) {
+        let (Some(through), Some(at)) = (row.through, row.at) else { return };
+        match row.state.as_deref() {
+            Some("DELIVERED") => self.delivered.push((through, at)),
+            Some("READ") => self.read.push((through, at)),
+            _ => drop(self.ahead.insert(through, at)),
+        }
+    }
+
+    fn receipt(&self, sequence: i64) -> Receipt {
+        let first = |marks: &[(i64, DateTime<Utc>)]| {
+            marks.get(marks.partition_point(|(through, _)| *through < sequence)).map(|(_, at)| *at)
+        };
+        // The earlier of both: what was once told as read stays so.
+        let read = [first(&self.read), self.ahead.get(&sequence).copied()].into_iter().flatten().min();
+        // What is read is delivered, by then at the latest.
+        let delivered = [first(&self.delivered), read].into_iter().flatten().min();
+        Receipt {
+            user_id: self.user_id.to_string(),
+            user_number: self.user_number,
+            delivered_at: delivered.map(timestamp),
+            read_at: read.map(timestamp),
+        }
+    }
+}
+
+/// A watermark that rose.
+struct Moved {
+    room_id: Uuid,
+    room_number: i64,
+    members_count: i32,
+    user_id: Uuid,
+    user_number: i64,
+    before: i64,
+    through: i64,
+}
+
+/// Rows are locked in the order of the schema: members by room and user.
+async fn advance_delivered(
+    db: impl PgExecutor<'_>,
+    rooms: &[Uuid],
+    users: &[Uuid],
+    through: &[i64],
+    now: DateTime<Utc>,
+) -> kit::Result<Vec<Moved>> {
+    let moved = sqlx::query_as!(
+        Moved,
+        r#"with asked as (
+               select * from unnest($1::uuid[], $2::uuid[], $3::bigint[]) as asked (room_id, user_id, through)
+           ),
+           locked as materialized (
+               select m.room_id, m.user_id, m.delivered_through as before, least(asked.through, r.last_sequence) as through
+               from members m join asked using (room_id, user_id) join rooms r on r.id = m.room_id
+               where asked.through > m.delivered_through
+               order by m.room_id, m.user_id
+               for update of m
+           ),
+           moved as (
+               update members m set delivered_through = locked.through, marked_at = $4
+               from locked
+               where m.room_id = locked.room_id and m.user_id = locked.user_id
+                   and m.delivered_through < locked.through
+               returning m.room_id, m.user_id, m.user_number, locked.before, locked.through
+           ),
+           marked as (
+               insert into marks (room_id, user_id, read, through, at)
+               select room_id, user_id, false, through, $4 from moved
+               on conflict do nothing
+           )
+           select moved.room_id, r.number as room_number, r.members_count, moved.user_id, moved.user_number,
+               moved.before as "before!", moved.through as "through!"
+           from moved join rooms r on r.id = moved.room_id"#,
+        rooms,
+        users,
+        through,
+        now
+    );
+    Ok(moved.fetch_all(db).await?)
+}
+
+async fn advance_all_delivered(db: impl PgExecutor<'_>, user: Uuid, now: DateTime<Utc>) -> kit::Result<Vec<Moved>> {
+    let moved = sqlx::query_as!(
+        Moved,
+        r#"with locked as materialized (
+               select m.room_id, m.user_id, m.delivered_through as before, r.last_sequence as through
+               from members m join rooms r on r.id = m.room_id
+               where m.user_id = $1 and m.left_at is null and m.delivered_through < r.last_sequence
+               order by m.room_id
+               limit 1000
+               for update of m
+           ),
+           moved as (
+               update members m set delivered_through = locked.through, marked_at = $2
+               from locked
+               where m.room_id = locked.room_id and m.user_id = locked.user_id
+                   and m.delivered_through < locked.through
+               returning m.room_id, m.user_id, m.user_number, locked.before, locked.through
+           ),
+           marked as (
+               insert into marks (room_id, user_id, read, through, at)
+               select room_id, user_id, false, through, $2 from moved
+               on conflict do nothing
+           )
+           select moved.room_id, r.number as room_number, r.members_count, moved.user_id, moved.user_number,
+               moved.before as "before!", moved.through as "through!"
+           from moved join rooms r on r.id = moved.room_id"#,
+        user,
+        now
+    );
+    Ok(moved.fetch_all(db).await?)
+}
+
+/// A message of somebody else's that a watermark passed.
+struct Told {
+    room_id: Uuid,
+    user_id: Uuid,
+    sender_id: Uuid,
+    id: Uuid,
+    number: i64,
+    sequence: i64,
+}
+
+/// The latest 1000 per movement, oldest first.
+async fn list_told(
+    db: impl PgExecutor<'_>,
+    rooms: &[Uuid],
+    users: &[Uuid],
+    after: &[i64],
+    through: &[i64],
+) -> kit::Result<Vec<Told>> {
+    let told = sqlx::query_as!(
+        Told,
+        r#"select moved.room_id as "room_id!", moved.user_id as "user_id!", m.sender_id as "sender_id!", m.id, m.number,
+               m.sequence
+           from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[]) as moved (room_id, user_id, after, through)
+           cross join lateral (
+               select id, number, sequence, sender_id from messages
+               where room_id = moved.room_id and sequence > moved.after and sequence <= moved.through
+                   and sender_id <> moved.user_id
+               order by sequence desc limit 1000
+           ) m
+           order by m.sequence"#,
+        rooms,
+        users,
+        after,
+        through
+    );
+    Ok(told.fetch_all(db).await?)
+}
+
+struct MarkRow {
+    room_id: Uuid,
+    user_id: Uuid,
+    user_number: i64,
+    state: Option<String>,
+    through: Option<i64>,
+    at: Option<DateTime<Utc>>,
+}
+
+/// Members in their order with the marks that say something about the range; a row without a mark where there is none.
+async fn list_marks(
+    db: &mut PgConnection,
+    rooms: &[Uuid],
+    first: &[i64],
+    last: &[i64],
+    most_members: i32,
+) -> kit::Result<Vec<MarkRow>> {
+    let rows = sqlx::query_as!(
+        MarkRow,
+        r#"select m.room_id, m.user_id, m.user_number, mark.state as "state?", mark.through as "through?", mark.at as "at?"
+           from unnest($1::uuid[], $2::bigint[], $3::bigint[]) as w (room_id, first, last)
+           join rooms r on r.id = w.room_id and r.members_count <= $4
+           join members m on m.room_id = w.room_id and m.left_at is null
+           left join lateral (
+               (select case when read then 'READ' else 'DELIVERED' end as state, through, at
+                from marks
+                where room_id = m.room_id and user_id = m.user_id and through >= w.first and through < w.last)
+               union all
+               (select 'DELIVERED', through, at from marks
+                where room_id = m.room_id and user_id = m.user_id and not read and through >= w.last
+                order by read, through limit 1)
+               union all
+               (select 'READ', through, at from marks
+                where room_id = m.room_id and user_id = m.user_id and read and through >= w.last
+                order by read, through limit 1)
+               union all
+               (select 'AHEAD', sequence, at from read_ahead
+                where room_id = m.room_id and user_id = m.user_id and sequence between w.first and w.last)
+           ) mark on true
+           order by m.room_id, m.position, mark.through"#,
+        rooms,
+        first,
+        last,
+        most_members
+    );
+    Ok(rows.fetch_all(db).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeZone;
+
+    use super::*;
+
+    fn at(second: i64) -> DateTime<Utc> {
+        Utc.timestamp_opt(second, 0).single().expect("a moment")
+    }
+
+    #[test]
+    fn a_receipt_is_read_off_the_first_mark_that_is_not_below() {
+        let member = MemberMarks {
+            user_id: Uuid::nil(),
+            user_number: 9,
+            delivered: vec![(3, at(10)), (7, at(20))],
+            read: vec![(2, at(15)), (7, at(40))],
+            ahead: HashMap::from([(5, at(25))]),
+        };
+        let receipt = |sequence| {
+            let receipt = member.receipt(sequence);
+            (receipt.delivered_at.map(|t| t.seconds), receipt.read_at.map(|t| t.seconds))
+        };
+        assert_eq!(receipt(1), (Some(10), Some(15)));
+        assert_eq!(receipt(3), (Some(10), Some(40)));
+        assert_eq!(receipt(4), (Some(20), Some(40)));
+        assert_eq!(receipt(5), (Some(20), Some(25)), "read before those in front of it, and that time stays");
+        assert_eq!(receipt(8), (None, None));
+    }
+
+    #[test]
+    fn what_is_handed_over_twice_is_noted_once_and_never_less() {
+        let delivered = Delivered::default();
+        let (room, user) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        for through in [3, 9, 4] {
+            delivered.note(room, user, through);
+        }
+        assert_eq!(delivered.take(), [((room, user), 9)]);
+        assert!(delivered.take().is_empty());
+    }
+}

@@ -1,0 +1,166 @@
+//! Sending a message: checked, stored, and only then told.
+
+use kit::error::{denied, invalid, invalid_because};
+use kit::identity::Caller;
+use kit::outbox::publish;
+use proto::chat::v1::server_frame::Frame;
+use proto::chat::v1::{Draft, Message, MessageKind, ServerFrame};
+use proto::events::v1::ChatMessageSent;
+use proto::media::v1::{ClaimMediaRequest, Kind};
+use tonic::Code;
+use uuid::Uuid;
+
+use crate::hub::{Audience, Line, News, Packet};
+use crate::members::{blocked_in, fetch_membership, list_recipients, lock_room};
+use crate::messages::sql::{MessageRow, NewMessage, fetch_by_client_msg_id, insert_message, kind_name};
+use crate::queue::Parcel;
+use crate::receipts::fill_receipts;
+use crate::{Chat, no_such_room, not_a_member};
+
+/// Characters of a message.
+pub(crate) const LONGEST: usize = 8_000;
+/// Characters of a sender's own name for a message.
+const LONGEST_NAME: usize = 200;
+/// Values of a waveform.
+const MOST_VALUES: usize = 512;
+
+/// A file that goes with a message.
+struct Attachment {
+    id: Uuid,
+    number: i64,
+    kind: MessageKind,
+}
+
+impl Chat {
+    /// Stores a message and tells it, unless it is stored already; whether it is new.
+    pub(crate) async fn send(&self, caller: Caller, room: Uuid, draft: &Draft) -> kit::Result<(Message, bool)> {
+        check(draft)?;
+        self.limits.take(caller.id, self.now())?;
+        // Before the transaction, which should not stay open while a peer is asked.
+        let file = self.attachment(caller.id, draft).await?;
+
+        let mut tx = kit::db::begin(&self.db).await?;
+        let locked = lock_room(&mut tx, room).await?.ok_or_else(no_such_room)?;
+        fetch_membership(&mut *tx, room, caller.id).await?.ok_or_else(not_a_member)?;
+        let name = Some(draft.client_msg_id.as_str()).filter(|name| !name.is_empty());
+        if let Some(name) = name
+            && let Some(row) = fetch_by_client_msg_id(&mut *tx, room, caller.id, name).await?
+        {
+            let mut stored = [Message::from(row)];
+            fill_receipts(&mut tx, &mut stored).await?;
+            let [stored] = stored;
+            return Ok((stored, false));
+        }
+        if locked.kind != "GROUP" && blocked_in(&mut *tx, room, caller.id).await? {
+            return Err(denied("BLOCKED", "they do not want to hear from you"));
+        }
+        if draft.reply_to > locked.last_sequence {
+            return Err(invalid_because("reply_to", "REPLY_NOT_FOUND", "no such message in this room"));
+        }
+        let new = NewMessage {
+            id: Uuid::now_v7(),
+            room,
+            sender: Some((caller.id, caller.number)),
+            kind: kind_name(file.as_ref().map_or(MessageKind::Text, |file| file.kind)),
+            text: &draft.text,
+            media: file.as_ref().map(|file| (file.id, file.number)),
+            waveform: &draft.waveform,
+            reply_to: Some(draft.reply_to).filter(|reply| *reply > 0),
+            client_msg_id: name,
+            censored: false,
+            now: self.now(),
+        };
+        let row = insert_message(&mut tx, &new).await?;
+        let event = ChatMessageSent {
+            message_id: row.number,
+            message_uuid: row.id.to_string(),
+            room_id: row.room_number,
+            chat_id: room.to_string(),
+            sender_id: caller.number,
+            sender_uuid: caller.id.to_string(),
+            destinatarios: list_recipients(&mut *tx, room, caller.id, new.now).await?,
+        };
+        publish(&mut tx, &row.room_number.to_string(), &event).await?;
+        let mut sent = [Message::from(row.clone())];
+        fill_receipts(&mut tx, &mut sent).await?;
+        kit::db::commit(tx).await?;
+
+        metrics::counter!("chat_messages_total").increment(1);
+        let [sent] = sent;
+        self.tell_message(&row, Frame::Message(sent.clone()));
+        Ok((sent, true))
+    }
+
+    /// Tells everybody in the room of a change that is committed.
+    pub(crate) fn tell_message(&self, row: &MessageRow, frame: Frame) {
+        let frame = ServerFrame {
+            room_id: row.room_id.to_string(),
+            room_number: row.room_number,
+            change: row.change,
+            frame: Some(frame),
+        };
+        self.hub.tell(Packet {
+            line: Line::Room(row.room_id),
+            audience: Audience::All,
+            news: News::Frame(Parcel::new(row.room_id, frame)),
+        });
+    }
+
+    /// The file that the caller attaches. Somebody else's does not exist, and a private one is for no room.
+    async fn attachment(&self, owner: Uuid, draft: &Draft) -> kit::Result<Option<Attachment>> {
+        let mut request = ClaimMediaRequest { owner_id: owner.to_string(), ..ClaimMediaRequest::default() };
+        if !draft.media_id.is_empty() {
+            request.ids.push(draft.media_id.clone());
+        } else if draft.media_number != 0 {
+            request.numbers.push(draft.media_number);
+        } else {
+            return Ok(None);
+        }
+        let invalid = || invalid_because("media_id", "INVALID_MEDIA", "no such file of yours");
+        let claimed = match self.media.clone().claim_media(request).await {
+            Ok(claimed) => claimed.into_inner().media,
+            Err(status) if matches!(status.code(), Code::PermissionDenied | Code::NotFound | Code::InvalidArgument) => {
+                return Err(invalid());
+            }
+            Err(status) => return Err(status.into()),
+        };
+        let file = claimed.into_iter().next().filter(|file| file.signature.is_none()).ok_or_else(invalid)?;
+        let kind = match file.kind() {
+            Kind::Image => MessageKind::Image,
+            Kind::Audio => MessageKind::Voice,
+            _ => MessageKind::File,
+        };
+        Ok(Some(Attachment { id: file.id.parse().map_err(|_| invalid())?, number: file.number, kind }))
+    }
+}
+
+/// What the contract says of drafts. By hand, because a stream must survive a mistake.
+fn check(draft: &Draft) -> kit::Result<()> {
+    check_text(&draft.text)?;
+    if draft.client_msg_id.chars().count() > LONGEST_NAME {
+        return Err(invalid_because("client_msg_id", "TOO_LARGE", "is too long"));
+    }
+    if draft.text.contains('\0') || draft.client_msg_id.contains('\0') {
+        return Err(invalid("text", "text may not contain NUL characters"));
+    }
+    if draft.waveform.len() > MOST_VALUES || draft.waveform.iter().any(|value| !(0.0..=1.0).contains(value)) {
+        return Err(invalid("waveform", "at most 512 values from 0 to 1"));
+    }
+    if draft.reply_to < 0 {
+        return Err(invalid_because("reply_to", "REPLY_NOT_FOUND", "no such message in this room"));
+    }
+    if !draft.media_id.is_empty() && draft.media_id.parse::<Uuid>().is_err() {
+        return Err(invalid_because("media_id", "INVALID_MEDIA", "no such file of yours"));
+    }
+    if draft.text.trim().is_empty() && draft.media_id.is_empty() && draft.media_number == 0 {
+        return Err(invalid_because("text", "EMPTY_MESSAGE", "neither words nor a file"));
+    }
+    Ok(())
+}
+
+pub(crate) fn check_text(text: &str) -> kit::Result<()> {
+    match text.chars().count() > LONGEST {
+        true => Err(invalid_because("text", "TOO_LARGE", "is too long")),
+        false => Ok(()),
+    }
+}

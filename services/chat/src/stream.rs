@@ -1,0 +1,556 @@
+//! A live conversation: one stream, one task. It hears its queue, its client, the end of its session and the stop of the
+//! process; it keeps for each room the last change that was told, and so knows what to leave out and what is missing.
+
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use kit::context::{self, Context};
+use kit::error::{invalid, invalid_because};
+use kit::identity::{Caller, Verifier, caller};
+use proto::chat::v1::chat_service_server::ChatService;
+use proto::chat::v1::client_frame::Frame as Said;
+use proto::chat::v1::server_frame::Frame;
+use proto::chat::v1::*;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+use uuid::Uuid;
+
+use crate::catch_up::{CatchUp, Head, fetch_head, list_inbox};
+use crate::hub::{Audience, Line, News, Packet, Reader, Seat};
+use crate::messages::sql::fetch_change_of;
+use crate::people::Person;
+use crate::presence::{Here, Place, Stay};
+use crate::queue::{Next, Parcel, Queue};
+use crate::receipts::MOST_MEMBERS;
+use crate::{Chat, not_a_member};
+
+/// Frames between us and HTTP/2, whose own window holds the rest.
+const HANDED: usize = 16;
+/// How long a reader may read nothing at all.
+const STUCK: Duration = Duration::from_secs(30);
+/// How long the first frame may take.
+const OPENING: Duration = Duration::from_secs(10);
+/// At a stop, streams end over this time, so that their clients do not come back all at once.
+const DRAIN: Duration = Duration::from_secs(2);
+
+static STREAMS: AtomicU64 = AtomicU64::new(1);
+
+#[tonic::async_trait]
+impl ChatService for Chat {
+    type ConnectStream = ReceiverStream<Result<ServerFrame, Status>>;
+    type SubscribeStream = ReceiverStream<Result<ServerFrame, Status>>;
+
+    async fn connect(&self, request: Request<Streaming<ClientFrame>>) -> Result<Response<Self::ConnectStream>, Status> {
+        let caller = caller(&request)?;
+        let mut said = request.into_inner();
+        let first = tokio::time::timeout(OPENING, said.message()).await;
+        let first = first.map_err(|_| Status::deadline_exceeded("the first frame did not come"))??;
+        let Some(Said::Open(open)) = first.and_then(|frame| frame.frame) else {
+            return Err(invalid("frame", "the first frame opens the stream").into());
+        };
+        Ok(Response::new(self.open(caller, open, Some(said)).await?))
+    }
+
+    async fn subscribe(&self, request: Request<SubscribeRequest>) -> Result<Response<Self::SubscribeStream>, Status> {
+        let caller = caller(&request)?;
+        let open = request.into_inner().open.unwrap_or_default();
+        Ok(Response::new(self.open(caller, open, None).await?))
+    }
+
+    async fn send_message(
+        &self,
+        request: Request<SendMessageRequest>,
+    ) -> Result<Response<SendMessageResponse>, Status> {
+        let caller = caller(&request)?;
+        let request = request.into_inner();
+        let room = self.room_id(request.room.as_ref()).await?;
+        let (message, created) = self.send(caller, room, &request.draft.unwrap_or_default()).await?;
+        Ok(Response::new(SendMessageResponse { message: Some(message), created }))
+    }
+
+    async fn list_presence(
+        &self,
+        request: Request<ListPresenceRequest>,
+    ) -> Result<Response<ListPresenceResponse>, Status> {
+        let caller = caller(&request)?;
+        let me = Person { id: caller.id, number: caller.number };
+        let people = self.presence_of(me, &request.get_ref().users).await?;
+        Ok(Response::new(ListPresenceResponse { people }))
+    }
+}
+
+/// What a stream knows of a room.
+struct Told {
+    number: i64,
+    /// The last change that was told.
+    change: i64,
+    /// What the person cleared away.
+    cleared: i64,
+    /// Whether handed-over messages are noted.
+    receipts: bool,
+    _seat: Seat,
+}
+
+/// One stream.
+struct Stream {
+    chat: Chat,
+    caller: Caller,
+    /// The room, or nothing for an inbox.
+    room: Option<Uuid>,
+    /// Whether messages are sent.
+    messages: bool,
+    reader: Reader,
+    rooms: HashMap<Uuid, Told>,
+    out: mpsc::Sender<Result<ServerFrame, Status>>,
+    /// With how many members a room of this stream is told the client's typing.
+    _person: Seat,
+    _stay: Option<Stay>,
+}
+
+/// Why a stream ends: with a word, or because nobody listens any more.
+enum End {
+    Closing(Closing),
+    Gone,
+    Failed(kit::Error),
+}
+
+type Doing = Pin<Box<dyn Future<Output = Option<ServerFrame>> + std::marker::Send>>;
+
+impl Chat {
+    async fn open(
+        &self,
+        caller: Caller,
+        open: Open,
+        said: Option<Streaming<ClientFrame>>,
+    ) -> kit::Result<ReceiverStream<Result<ServerFrame, Status>>> {
+        let room = match &open.room {
+            Some(key) => Some(self.room_id(Some(key)).await?),
+            None => None,
+        };
+        if let Some(room) = room {
+            self.membership(room, caller.id).await?;
+        }
+        let reader = Reader {
+            stream: STREAMS.fetch_add(1, Ordering::Relaxed),
+            user: caller.id,
+            session: caller.session,
+            inbox: room.is_none(),
+            queue: Arc::new(Queue::default()),
+        };
+        let (out, frames) = mpsc::channel(HANDED);
+        let person = self.hub.join(Line::Person(caller.id), &reader).await;
+        let mut stream = Stream {
+            chat: self.clone(),
+            caller,
+            room,
+            messages: room.is_some() || open.messages,
+            reader,
+            rooms: HashMap::new(),
+            out,
+            _person: person,
+            _stay: None,
+        };
+        let opened = stream.enter(&open).await?;
+        // Outlives the call, and so must its context: without the call's deadline, with its token.
+        let context = Context { deadline: None, ..context::current() };
+        tokio::spawn(context::scope(context, async move {
+            metrics::gauge!("chat_streams").increment(1);
+            let end = stream.run(opened, said).await;
+            stream.close(end).await;
+            metrics::gauge!("chat_streams").decrement(1);
+        }));
+        Ok(ReceiverStream::new(frames))
+    }
+
+    /// Ends the streams of sessions that have ended; looks whenever there is news of some.
+    pub(crate) async fn watch_sessions(self, verifier: Arc<Verifier>, stop: kit::Stop) {
+        let revocations = verifier.revocations().clone();
+        let mut news = revocations.news();
+        loop {
+            tokio::select! {
+                changed = news.changed() => if changed.is_err() { return },
+                () = stop.cancelled() => return,
+            }
+            for reader in self.hub.streams() {
+                if revocations.contains(reader.session) {
+                    reader.queue.close(ClosingReason::SignedOut);
+                }
+            }
+        }
+    }
+}
+
+impl Stream {
+    /// Takes the stream's seats; from here on nothing that happens is missed. The first frame.
+    async fn enter(&mut self, open: &Open) -> kit::Result<ServerFrame> {
+        let me = Person { id: self.caller.id, number: self.caller.number };
+        let mut opened = Opened { user_id: me.id.to_string(), user_number: me.number, room: None };
+        let Some(room) = self.room else {
+            self.sit_down().await?;
+            self._stay = Some(self.chat.come(Here { place: Place::Anywhere, person: me }).await);
+            self.chat.deliver_pending(me.id).await?;
+            return Ok(ServerFrame { frame: Some(Frame::Opened(opened)), ..ServerFrame::default() });
+        };
+        let seat = self.chat.hub.join(Line::Room(room), &self.reader).await;
+        let head = fetch_head(&self.chat.db, room, me.id).await?.ok_or_else(not_a_member)?;
+        let change = match (open.since, open.after) {
+            (Some(since), _) => since.clamp(0, head.last_change),
+            (None, Some(after)) => fetch_change_of(&self.chat.db, room, after).await?.min(head.last_change),
+            (None, None) => head.last_change,
+        };
+        self.rooms.insert(room, Told::new(&head, change, seat));
+        self._stay = Some(self.chat.come(Here { place: Place::Room(room), person: me }).await);
+        // The room as it is for those who have hidden it: they see it again when somebody writes.
+        let shown = self.chat.room(self.caller, room, 0).await;
+        opened.room = shown.ok();
+        Ok(ServerFrame {
+            room_id: room.to_string(),
+            room_number: head.number,
+            change: 0,
+            frame: Some(Frame::Opened(opened)),
+        })
+    }
+
+    /// Takes a seat in every room of the person, and leaves those that are not theirs any more.
+    async fn sit_down(&mut self) -> kit::Result<()> {
+        let rooms = list_inbox(&self.chat.db, self.caller.id).await?;
+        self.rooms.retain(|id, _| rooms.iter().any(|room| room.id == *id));
+        for room in rooms {
+            if let Some(told) = self.rooms.get_mut(&room.id) {
+                told.cleared = room.cleared_through;
+                told.receipts = room.members_count <= MOST_MEMBERS;
+                continue;
+            }
+            let seat = self.chat.hub.join(Line::Room(room.id), &self.reader).await;
+            let head = Head {
+                number: room.number,
+                members_count: room.members_count,
+                last_change: room.last_change,
+                cleared_through: room.cleared_through,
+            };
+            self.rooms.insert(room.id, Told::new(&head, room.last_change, seat));
+        }
+        // What was sent while the seats were taken.
+        self.reader.queue.fall_behind();
+        Ok(())
+    }
+
+    async fn run(&mut self, opened: ServerFrame, mut said: Option<Streaming<ClientFrame>>) -> End {
+        let live = match self.begin(opened).await {
+            Ok(change) => change,
+            Err(end) => return end,
+        };
+        let ready = ServerFrame { frame: Some(Frame::Live(Live { change: live })), ..ServerFrame::default() };
+        if let Err(end) = self.hand(self.about_room(ready)).await {
+            return end;
+        }
+        let left = self.caller.expires_at - self.chat.now().timestamp();
+        let expired = tokio::time::sleep(Duration::from_secs(left.max(0) as u64));
+        tokio::pin!(expired);
+        let queue = self.reader.queue.clone();
+        let stop = self.chat.stop.clone();
+        // What the client said last and is being done; it is heard again afterwards.
+        let mut doing: Option<Doing> = None;
+        loop {
+            let step = tokio::select! {
+                next = queue.next() => self.hear(next).await,
+                answer = async { doing.as_mut().expect("only polled when there is one").await }, if doing.is_some() => {
+                    doing = None;
+                    match answer {
+                        Some(frame) => self.hand(self.about_room(frame)).await,
+                        None => Ok(()),
+                    }
+                }
+                frame = async { said.as_mut().expect("only polled when there is one").message().await },
+                    if said.is_some() && doing.is_none() =>
+                {
+                    match frame {
+                        Ok(Some(ClientFrame { frame: Some(frame) })) => {
+                            doing = Some(self.act(frame));
+                            Ok(())
+                        }
+                        Ok(Some(ClientFrame { frame: None })) => self.hand(bad_frame("nothing is said")).await,
+                        // The client has said all it wants to say, and with that the conversation is over.
+                        Ok(None) => Err(End::Gone),
+                        Err(_) => Err(End::Gone),
+                    }
+                }
+                () = self.out.closed() => Err(End::Gone),
+                () = &mut expired => Err(End::Closing(closing(ClosingReason::SignedOut, Duration::ZERO))),
+                () = stop.cancelled() => {
+                    let pause = DRAIN.mul_f64(fraction(self.reader.stream));
+                    tokio::time::sleep(pause).await;
+                    // What was committed until now is told before the farewell.
+                    Err(End::Closing(closing(ClosingReason::GoingAway, pause)))
+                }
+            };
+            if let Err(end) = step {
+                return end;
+            }
+        }
+    }
+
+    /// The first frame, and what was missed. The last change that was told.
+    async fn begin(&mut self, opened: ServerFrame) -> Result<i64, End> {
+        self.hand(opened).await?;
+        let Some(room) = self.room else { return Ok(0) };
+        self.catch_up(room).await?;
+        Ok(self.rooms.get(&room).map_or(0, |told| told.change))
+    }
+
+    async fn hear(&mut self, next: Next) -> Result<(), End> {
+        match next {
+            Next::Parcel(parcel) => self.forward(&parcel).await,
+            Next::Behind => {
+                let rooms: Vec<_> = self.rooms.keys().copied().collect();
+                for room in rooms {
+                    self.catch_up(room).await?;
+                }
+                Ok(())
+            }
+            Next::Rooms => match self.room {
+                Some(_) => Ok(()),
+                None => self.sit_down().await.map_err(End::Failed),
+            },
+            Next::Closing(reason) => Err(End::Closing(closing(reason, Duration::ZERO))),
+        }
+    }
+
+    async fn forward(&mut self, parcel: &Parcel) -> Result<(), End> {
+        let Some(change) = parcel.change else {
+            return match self.wants(&parcel.frame) {
+                true => self.hand(parcel.frame.clone()).await,
+                false => Ok(()),
+            };
+        };
+        let Some(told) = self.rooms.get_mut(&parcel.room) else { return Ok(()) };
+        if change <= told.change {
+            return Ok(());
+        }
+        if change > told.change + 1 {
+            return self.catch_up(parcel.room).await;
+        }
+        told.change = change;
+        self.show(parcel.room, parcel.frame.clone()).await
+    }
+
+    /// Whether a frame that is no change is for this kind of stream.
+    fn wants(&self, frame: &ServerFrame) -> bool {
+        match &frame.frame {
+            // Presence anywhere is for inboxes, presence in a room for those who have it open.
+            Some(Frame::Presence(_)) => frame.room_id.is_empty() == self.room.is_none(),
+            Some(Frame::Receipt(_)) => true,
+            _ => self.messages,
+        }
+    }
+
+    /// Reads from the database what was not told of a room.
+    async fn catch_up(&mut self, room: Uuid) -> Result<(), End> {
+        let Some(since) = self.rooms.get(&room).map(|told| told.change) else { return Ok(()) };
+        let head = match fetch_head(&self.chat.db, room, self.caller.id).await {
+            Ok(Some(head)) => head,
+            Ok(None) if self.room.is_some() => {
+                return Err(End::Closing(closing(ClosingReason::Removed, Duration::ZERO)));
+            }
+            Ok(None) => {
+                self.rooms.remove(&room);
+                return Ok(());
+            }
+            Err(error) => return Err(End::Failed(error)),
+        };
+        let mut missed = CatchUp::new(room, &head, since);
+        loop {
+            let frames = missed.next(&self.chat.db).await.map_err(End::Failed)?;
+            if frames.is_empty() {
+                break;
+            }
+            for frame in frames {
+                self.show(room, frame).await?;
+            }
+        }
+        if let Some(told) = self.rooms.get_mut(&room) {
+            told.change = told.change.max(head.last_change);
+            told.cleared = head.cleared_through;
+            told.receipts = head.members_count <= MOST_MEMBERS;
+        }
+        self.chat.hub.reached(room, head.last_change);
+        Ok(())
+    }
+
+    /// Hands over a message or a change of one, and notes that this person has it.
+    async fn show(&mut self, room: Uuid, frame: ServerFrame) -> Result<(), End> {
+        let Some(told) = self.rooms.get(&room) else { return Ok(()) };
+        let delivered = match &frame.frame {
+            Some(Frame::Message(message) | Frame::Changed(message)) if message.sequence <= told.cleared => {
+                return Ok(());
+            }
+            Some(Frame::Message(message)) => {
+                let others = message.sender_number != self.caller.number;
+                (told.receipts && others).then_some(message.sequence)
+            }
+            _ => None,
+        };
+        if self.messages {
+            self.hand(frame).await?;
+        }
+        if let Some(sequence) = delivered {
+            self.chat.delivered.note(room, self.caller.id, sequence);
+        }
+        Ok(())
+    }
+
+    /// Gives a frame to the client, who may take a while and not for ever.
+    async fn hand(&self, frame: ServerFrame) -> Result<(), End> {
+        match tokio::time::timeout(STUCK, self.out.send(Ok(frame))).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(End::Gone),
+            Err(_) => Err(End::Closing(closing(ClosingReason::TooSlow, Duration::ZERO))),
+        }
+    }
+
+    fn about_room(&self, frame: ServerFrame) -> ServerFrame {
+        let Some((id, told)) = self.room.and_then(|room| Some((room, self.rooms.get(&room)?))) else { return frame };
+        ServerFrame { room_id: id.to_string(), room_number: told.number, ..frame }
+    }
+
+    /// What a client's frame asks for, to be done while the stream goes on. Its answer is for this stream alone.
+    fn act(&self, frame: Said) -> Doing {
+        let (chat, caller, stream_room) = (self.chat.clone(), self.caller, self.room);
+        let name = match &frame {
+            Said::Send(send) => send.draft.as_ref().map(|draft| draft.client_msg_id.clone()).unwrap_or_default(),
+            _ => String::new(),
+        };
+        Box::pin(async move {
+            match chat.follow(caller, stream_room, frame).await {
+                Ok(frame) => frame,
+                Err(error) => Some(refusal(error, name)),
+            }
+        })
+    }
+
+    async fn close(self, end: End) {
+        let last = match end {
+            End::Gone => return,
+            End::Closing(closing) => {
+                let reason = closing.reason().as_str_name();
+                metrics::counter!("chat_streams_closed_total", "reason" => reason).increment(1);
+                Ok(ServerFrame { frame: Some(Frame::Closing(closing)), ..ServerFrame::default() })
+            }
+            End::Failed(error) => Err(error.into()),
+        };
+        // A reader who does not read does not hear this either.
+        let _ = tokio::time::timeout(Duration::from_secs(1), self.out.send(last)).await;
+    }
+}
+
+impl Told {
+    fn new(head: &Head, change: i64, seat: Seat) -> Self {
+        Self {
+            number: head.number,
+            change,
+            cleared: head.cleared_through,
+            receipts: head.members_count <= MOST_MEMBERS,
+            _seat: seat,
+        }
+    }
+}
+
+impl Chat {
+    /// Does what a client's frame asks for. The answer, if there is one besides what everybody hears.
+    async fn follow(&self, caller: Caller, stream: Option<Uuid>, frame: Said) -> kit::Result<Option<ServerFrame>> {
+        match frame {
+            Said::Open(_) => Err(invalid_because("frame", "BAD_FRAME", "a stream is opened once")),
+            Said::Send(send) => {
+                let room = self.meant(stream, send.room.as_ref()).await?;
+                let (message, created) = self.send(caller, room, &send.draft.unwrap_or_default()).await?;
+                // A new one everybody hears, its sender too; of a repeat only who repeats it.
+                Ok((!created).then(|| ServerFrame {
+                    room_id: message.room_id.clone(),
+                    room_number: message.room_number,
+                    change: 0,
+                    frame: Some(Frame::Message(message)),
+                }))
+            }
+            Said::Read(read) => {
+                let room = self.meant(stream, read.room.as_ref()).await?;
+                self.read(caller, room, &read).await?;
+                Ok(None)
+            }
+            Said::Typing(typing) => {
+                let room = self.meant(stream, typing.room.as_ref()).await?;
+                self.tell_typing(caller, room, typing.active).await?;
+                Ok(None)
+            }
+            Said::Ping(ping) => {
+                let frame = Some(Frame::Pong(Pong { nonce: ping.nonce }));
+                Ok(Some(ServerFrame { frame, ..ServerFrame::default() }))
+            }
+            Said::Edit(edit) => {
+                self.edit(caller, edit.message.as_ref(), &edit.text).await?;
+                Ok(None)
+            }
+            Said::Delete(delete) => {
+                self.delete(caller, delete.message.as_ref()).await?;
+                Ok(None)
+            }
+            Said::AskOnline(_) => {
+                let me = Person { id: caller.id, number: caller.number };
+                let mut people = self.presence_of(me, &[]).await?;
+                people.retain(|person| person.online);
+                let frame = Some(Frame::Online(Online { people }));
+                Ok(Some(ServerFrame { frame, ..ServerFrame::default() }))
+            }
+        }
+    }
+
+    /// The room that a frame is about: the stream's own, and none but it.
+    async fn meant(&self, stream: Option<Uuid>, named: Option<&RoomKey>) -> kit::Result<Uuid> {
+        match (stream, named) {
+            (Some(room), None) => Ok(room),
+            (None, Some(key)) => self.room_id(Some(key)).await,
+            (Some(room), Some(key)) => match self.room_id(Some(key)).await {
+                Ok(named) if named == room => Ok(room),
+                Ok(_) => Err(not_a_member()),
+                Err(error) => Err(error),
+            },
+            (None, None) => Err(invalid_because("room", "BAD_FRAME", "which room?")),
+        }
+    }
+
+    async fn tell_typing(&self, caller: Caller, room: Uuid, active: bool) -> kit::Result<()> {
+        self.membership(room, caller.id).await?;
+        let typing = Typing { active, user_id: caller.id.to_string(), user_number: caller.number, room: None };
+        let frame =
+            ServerFrame { room_id: room.to_string(), frame: Some(Frame::Typing(typing)), ..ServerFrame::default() };
+        let news = News::Frame(Parcel::new(room, frame));
+        self.hub.tell(Packet { line: Line::Room(room), audience: Audience::AllBut(caller.id), news });
+        Ok(())
+    }
+}
+
+fn closing(reason: ClosingReason, retry: Duration) -> Closing {
+    Closing { reason: reason.into(), retry_after_ms: retry.as_millis() as i64 }
+}
+
+fn bad_frame(message: &str) -> ServerFrame {
+    refusal(invalid_because("frame", "BAD_FRAME", message.to_owned()), String::new())
+}
+
+fn refusal(error: kit::Error, client_msg_id: String) -> ServerFrame {
+    let reason = error.reason().into_owned();
+    let retry_after_ms = error.retry_after().map_or(0, |wait| wait.as_millis() as i64);
+    // Logs what is our own fault, and tells nothing of it.
+    let message = Status::from(error).message().to_owned();
+    let frame = Some(Frame::Error(FrameError { reason, message, client_msg_id, retry_after_ms }));
+    ServerFrame { frame, ..ServerFrame::default() }
+}
+
+/// Between 0 and 1, spread evenly over streams that follow one another.
+fn fraction(stream: u64) -> f64 {
+    const GOLDEN: f64 = 0.618_033_988_749_895;
+    (stream as f64 * GOLDEN).fract()
+}
