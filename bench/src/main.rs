@@ -1,6 +1,7 @@
 //! `make bench`: what the mesh costs, as ratios measured in one run. `bench run` starts everything, measures and writes
 //! `bench/RESULTS.md`; the other commands are the processes it starts.
 
+mod chat;
 mod echo;
 mod lists;
 mod load;
@@ -23,6 +24,8 @@ enum Command {
     Run(run::Options),
     /// Start everything, fill it with a large community and measure its lists. Call it through scripts/bench.sh.
     Lists(lists::Options),
+    /// Kill processes under people who write, and look for lost messages. Call it through scripts/soak-chat.sh.
+    Soak(chat::soak::Options),
     /// Load: GET requests over HTTP/1.1.
     Http(load::Http),
     /// Load: a tiny unary RPC.
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
             match command {
                 Command::Run(options) => run::run(options).await,
                 Command::Lists(options) => lists::run(options).await,
+                Command::Soak(options) => chat::soak::run(options).await,
                 Command::Http(options) => options.run().await,
                 Command::Grpc(options) => options.run().await,
                 Command::Single(options) => single::run(options).await,

@@ -30,7 +30,7 @@ use crate::process::{Process, answers, free_port};
 
 pub(crate) const EDGE: &str = "edge-gateway";
 /// In the order they start.
-pub(crate) const SERVICES: [&str; 7] = ["auth", "users", "media", "profiles", "forum", "marketplace", EDGE];
+pub(crate) const SERVICES: [&str; 8] = ["auth", "users", "media", "profiles", "forum", "marketplace", "chat", EDGE];
 /// What the goal for idle memory is about: those that both communities need.
 pub(crate) const FOUNDATION: [&str; 4] = ["auth", "users", "media", EDGE];
 const START: Duration = Duration::from_secs(60);
@@ -272,7 +272,7 @@ impl SignedIn {
 }
 
 /// A CA and a certificate for each service, as `plaza up` makes them.
-fn certify(dir: &Path) -> anyhow::Result<()> {
+pub(crate) fn certify(dir: &Path) -> anyhow::Result<()> {
     let mut authority = CertificateParams::default();
     authority.distinguished_name.push(DnType::CommonName, "Plaza bench authority");
     authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));

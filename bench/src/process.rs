@@ -82,6 +82,12 @@ impl Process {
         lines[lines.len().saturating_sub(15)..].join("\n")
     }
 
+    /// Ends it as it stands.
+    pub(crate) fn kill(mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
     /// Asks it to leave and waits for it.
     fn stop(&mut self) {
         // The standard library knows only SIGKILL, which would leave the files of an ephemeral platform behind.

@@ -5,12 +5,19 @@ use std::collections::HashMap;
 use std::marker::PhantomData;
 
 use prost::Message;
-use tonic::codec::{Codec, DecodeBuf, Decoder};
+use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder};
 use tonic::{Code, Status};
 use tonic_prost::{ProstDecoder, ProstEncoder};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
 use crate::rules::{Validate, Violation};
+
+/// Bytes that an encoder or decoder takes before it knows its messages, and that are collected before they are sent.
+/// tonic's own choice for the first is 8 KiB, of which each of twenty thousand idle streams would have two on each side;
+/// most messages are smaller than this, and buffers grow.
+fn buffers() -> BufferSettings {
+    BufferSettings::new(512, 32 << 10)
+}
 
 /// [`tonic_prost::ProstCodec`] that refuses a message which breaks its field rules with INVALID_ARGUMENT, reason
 /// `INVALID_FIELDS` and a `google.rpc.BadRequest` that names each field and the rule (`string.max_len`) it breaks.
@@ -33,11 +40,11 @@ where
     type Decoder = CheckedDecoder<U>;
 
     fn encoder(&mut self) -> Self::Encoder {
-        ProstEncoder::default()
+        ProstEncoder::new(buffers())
     }
 
     fn decoder(&mut self) -> Self::Decoder {
-        CheckedDecoder(ProstDecoder::default())
+        CheckedDecoder(ProstDecoder::new(buffers()))
     }
 }
 
@@ -47,6 +54,10 @@ pub struct CheckedDecoder<U>(ProstDecoder<U>);
 impl<U: Message + Default + Validate> Decoder for CheckedDecoder<U> {
     type Item = U;
     type Error = Status;
+
+    fn buffer_settings(&self) -> BufferSettings {
+        self.0.buffer_settings()
+    }
 
     fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
         let Some(message) = self.0.decode(buffer)? else { return Ok(None) };

@@ -179,6 +179,11 @@ impl Mesh {
         Peer::new(name, (self.dial)(name))
     }
 
+    /// Another service, to which there are streams that live as long as a socket.
+    pub fn peer_of_sockets(&self, name: &str) -> Peer {
+        Peer::of_sockets(name, (self.dial)(name))
+    }
+
     pub fn pager(&self) -> Pager {
         Pager::new(&self.secret)
     }
@@ -338,9 +343,11 @@ impl Service {
         let server = Server::builder()
             .http2_keepalive_interval(Some(Duration::from_secs(30)))
             .http2_keepalive_timeout(Some(Duration::from_secs(10)))
-            .max_concurrent_streams(1024)
+            // What runs at once is limited by places, see above; an idle stream of a socket has none.
+            .max_concurrent_streams(1 << 16)
             .initial_stream_window_size(1 << 20)
-            .initial_connection_window_size(4 << 20)
+            // As in the client: one body that is not read must keep no other one away.
+            .initial_connection_window_size(1 << 30)
             .layer(layers)
             .add_routes(builder.routes())
             .serve_with_incoming_shutdown(incoming, self.stop.clone().cancelled_owned());

@@ -1,0 +1,7 @@
+//! Chat under fire and under load.
+
+mod client;
+mod ground;
+mod history;
+mod people;
+pub(crate) mod soak;
