@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use kit::Peer;
+use kit::service::Mesh;
 use moka::sync::Cache;
 use proto::auth::v1::account_service_client::AccountServiceClient;
 use proto::auth::v1::audit_service_client::AuditServiceClient;
@@ -11,6 +12,10 @@ use proto::auth::v1::key_service_client::KeyServiceClient;
 use proto::auth::v1::password_service_client::PasswordServiceClient;
 use proto::auth::v1::second_factor_service_client::SecondFactorServiceClient;
 use proto::auth::v1::session_service_client::SessionServiceClient;
+use proto::chat::v1::chat_service_client::ChatServiceClient;
+use proto::chat::v1::message_service_client::MessageServiceClient;
+use proto::chat::v1::moderation_service_client::ModerationServiceClient as ChatModerationServiceClient;
+use proto::chat::v1::room_service_client::RoomServiceClient;
 use proto::forum::v1::comment_service_client::CommentServiceClient;
 use proto::forum::v1::community_service_client::CommunityServiceClient;
 use proto::forum::v1::moderation_service_client::ModerationServiceClient;
@@ -44,6 +49,8 @@ const REMEMBERED: u64 = 500_000;
 pub struct Clients {
     /// By the name in the contracts' packages: `plaza.users.v1` belongs to `users`.
     peers: Arc<[(&'static str, Peer)]>,
+    /// `chat` again, on connections that sockets have for themselves.
+    sockets: Peer,
     ids: Cache<i64, Uuid>,
 }
 
@@ -57,10 +64,16 @@ macro_rules! clients {
 
 impl Clients {
     /// The services of this release.
-    pub const SERVICES: [&'static str; 6] = ["auth", "users", "media", "profiles", "forum", "marketplace"];
+    pub const SERVICES: [&'static str; 7] = ["auth", "users", "media", "profiles", "forum", "marketplace", "chat"];
 
-    pub fn new(peer: impl Fn(&str) -> Peer) -> Self {
-        Self { peers: Self::SERVICES.map(|name| (name, peer(name))).into(), ids: Cache::new(REMEMBERED) }
+    pub fn new(mesh: &Mesh) -> Self {
+        let peers = Self::SERVICES.map(|name| (name, mesh.peer(name))).into();
+        Self { peers, sockets: mesh.peer_for_streams("chat"), ids: Cache::new(REMEMBERED) }
+    }
+
+    /// For the streams behind sockets.
+    pub fn chat_streams(&self) -> ChatServiceClient<Peer> {
+        ChatServiceClient::new(self.sockets.clone())
     }
 
     clients! {
@@ -87,6 +100,10 @@ impl Clients {
         categories "marketplace" CategoryServiceClient
         follows "marketplace" FollowServiceClient
         orders "marketplace" OrderServiceClient
+        chat "chat" ChatServiceClient
+        rooms "chat" RoomServiceClient
+        messages "chat" MessageServiceClient
+        chat_moderation "chat" ChatModerationServiceClient
     }
 
     /// The service that owns a package, if it is one of this release.

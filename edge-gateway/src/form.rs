@@ -25,7 +25,7 @@ use serde_json::{Map, Value};
 use utoipa::openapi::KnownFormat;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaFormat, SchemaType, Type};
 
-use self::kinds::{Boolean, Choice, DecimalOf, Id, Integer, Key, List, Number, Reference, Text, typed};
+use self::kinds::{Anything, Boolean, Choice, DecimalOf, Id, Integer, Key, List, Number, Reference, Text, typed};
 use crate::upload::File;
 
 pub use self::kinds::Decimal;
@@ -86,6 +86,8 @@ pub enum Wrong {
     NotAList(&'static str),
     NotAnObject(&'static str),
     TooMany(usize),
+    /// Items of a list, by their place in it.
+    Items(Vec<(usize, Wrong)>),
     NoFile,
     NotAFile,
     EmptyFile,
@@ -261,7 +263,15 @@ impl Fields {
 
     /// A list of whole numbers.
     pub fn integers(&mut self, name: &'static str) -> Field<'_, List<Integer>> {
-        self.field(name, List { item: Integer { least: i64::MIN, most: i64::MAX }, most: 1000, lenient: false })
+        self.field(
+            name,
+            List { item: Integer { least: i64::MIN, most: i64::MAX }, most: 1000, lenient: false, by_place: false },
+        )
+    }
+
+    /// Any value, as it came.
+    pub fn any(&mut self, name: &'static str) -> Field<'_, Anything> {
+        self.field(name, Anything)
     }
 
     /// The number of something, where the empty text means null in JSON too.
@@ -338,7 +348,8 @@ impl Fields {
         sketch.object = if required { object.required(name) } else { object };
     }
 
-    fn sketching(&self) -> bool {
+    /// Whether nothing is read and only the document is drawn.
+    pub fn sketching(&self) -> bool {
         matches!(self.source, Source::Sketch(_))
     }
 }

@@ -104,6 +104,10 @@ impl Front {
         })))
     }
 
+    pub fn edge(&self) -> &Edge {
+        &self.0.edge
+    }
+
     async fn serve(self, mut request: Request) -> Response {
         let started = Instant::now();
         let edge = &self.0.edge;
@@ -198,6 +202,16 @@ fn program<'p>(path: &'p str, headers: &HeaderMap) -> Program<'p> {
     // `/health` is Conectar's aggregate, `/health/` is what Agrovet's probes ask.
     if matches!(path, "/health/" | "/health/detailed" | "/health/detailed/") {
         return Program::Agrovet(bare(path));
+    }
+    // Rooms are numbers to Agrovet and UUIDs to Conectar; who asks for anything else is told so by Agrovet, whose
+    // clients are the ones that open sockets here.
+    if let Some(rest) = path.strip_prefix("/ws/") {
+        let path = bare(path);
+        let room = rest.strip_prefix("chat/").map(bare);
+        return match room.is_some_and(|room| Uuid::try_parse(room).is_ok()) {
+            true => Program::Conectar { version: "v1", path },
+            false => Program::Agrovet(path),
+        };
     }
     let Some(rest) = path.strip_prefix("/api").filter(|rest| rest.is_empty() || rest.starts_with('/')) else {
         let (version, path) = ("v1", bare(path));
@@ -450,6 +464,12 @@ mod tests {
         assert_eq!(of("/api/uploads/avatars/a.jpg"), platform("/uploads/avatars/a.jpg"));
         assert_eq!(of("/api/v2/docs"), Platform { version: "v2", path: "/docs" });
         assert_eq!(of("/"), platform("/"));
+        assert_eq!(of("/ws/chat/14/"), Agrovet("/ws/chat/14"));
+        assert_eq!(of("/ws/chat/toro"), Agrovet("/ws/chat/toro"));
+        assert_eq!(of("/ws/presence/"), Agrovet("/ws/presence"));
+        let room = "/ws/chat/0192b0c4-7d1e-7a54-8f0e-5d1f3c5a7b90";
+        assert_eq!(of("/ws/chat/0192b0c4-7d1e-7a54-8f0e-5d1f3c5a7b90/"), v1(room));
+        assert_eq!(of("/api/v1/ws/chat/0192b0c4-7d1e-7a54-8f0e-5d1f3c5a7b90"), v1(room));
         assert_eq!(of("/plaza.users.v1.UserService/GetUser"), Grpc);
     }
 

@@ -7,6 +7,7 @@
 pub mod address;
 pub mod agrovet;
 pub mod auth;
+pub mod batch;
 pub mod clients;
 pub mod conectar;
 pub mod cors;
@@ -26,6 +27,7 @@ mod places;
 pub mod platform;
 pub mod routes;
 pub mod server;
+pub mod socket;
 pub mod upload;
 
 use std::net::SocketAddr;
@@ -46,6 +48,8 @@ use crate::cors::Cors;
 use crate::front::Front;
 use crate::limit::{Limiter, Setting};
 use crate::places::Places;
+use crate::socket::Sockets;
+use crate::socket::faces::Faces;
 
 /// Configuration, from the environment.
 #[derive(Clone, Debug, clap::Parser)]
@@ -100,6 +104,14 @@ pub struct Config {
     #[arg(long, env = "MAX_REQUESTS", default_value_t = 1024)]
     pub max_requests: usize,
 
+    /// Sockets open at once before more are refused.
+    #[arg(long, env = "MAX_SOCKETS", default_value_t = 65_536)]
+    pub max_sockets: usize,
+
+    /// Sockets that one address may have open at once.
+    #[arg(long, env = "MAX_SOCKETS_PER_ADDRESS", default_value_t = 2_048)]
+    pub max_sockets_per_address: usize,
+
     /// Seconds a request may take; uploads get ten times as long.
     #[arg(long, env = "REQUEST_SECONDS", default_value_t = 30)]
     pub request_seconds: u64,
@@ -150,6 +162,11 @@ pub struct Shared {
     pub(crate) redis: Option<ConnectionManager>,
     /// One place per request being served.
     pub(crate) places: Places,
+    pub(crate) sockets: Sockets,
+    /// What sockets show besides what `chat` says.
+    pub(crate) faces: Faces,
+    /// Told to sockets; requests end by themselves.
+    pub(crate) stop: kit::Stop,
     pub(crate) agrovet_cors: Cors,
     pub(crate) conectar_cors: Cors,
     pub(crate) platform_cors: Cors,
@@ -178,12 +195,15 @@ impl Edge {
         let (agrovet_cors, conectar_cors) =
             (agrovet::cors(&config.agrovet_origins), conectar::cors(&config.conectar_origins));
         Self(Arc::new(Shared {
-            clients: Clients::new(|name| mesh.peer(name)),
+            clients: Clients::new(mesh),
             clock: mesh.clock.clone(),
             verifier: mesh.verifier.clone(),
             limiter: Limiter::new(config.rate_limits, &config.limits, mesh.redis.clone(), mesh.clock.clone()),
             redis: mesh.redis.clone(),
             places: Places::new(config.max_requests),
+            sockets: Sockets::new(config.max_sockets, config.max_sockets_per_address),
+            faces: Faces::default(),
+            stop: mesh.stop.clone(),
             platform_cors: platform::cors(&agrovet_cors, &conectar_cors),
             agrovet_cors,
             conectar_cors,

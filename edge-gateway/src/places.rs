@@ -1,15 +1,18 @@
-//! Places for requests being served. One address may take a quarter of them, so that nobody alone fills the house.
+//! Places for requests being served, and for sockets. One address may take only a part of them, so that nobody alone
+//! fills the house.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
-/// How many requests may be served at once, in all and for one address.
+/// How many there may be at once, in all and of one address.
 #[derive(Clone)]
 pub(crate) struct Places(Arc<Mutex<Taken>>);
 
 struct Taken {
     most: usize,
+    /// Of one address.
+    each: usize,
     all: usize,
     /// Only addresses that have a place.
     by_address: HashMap<IpAddr, usize>,
@@ -22,15 +25,21 @@ pub(crate) struct Place {
 }
 
 impl Places {
+    /// One address may take a quarter of `most`.
     pub(crate) fn new(most: usize) -> Self {
-        Self(Arc::new(Mutex::new(Taken { most, all: 0, by_address: HashMap::new() })))
+        Self::with(most, most / 4)
     }
 
-    /// A place for a request from `address`, if there is one for it.
+    /// One address may take `each`.
+    pub(crate) fn with(most: usize, each: usize) -> Self {
+        Self(Arc::new(Mutex::new(Taken { most, each: each.max(1), all: 0, by_address: HashMap::new() })))
+    }
+
+    /// A place for somebody at `address`, if there is one for them.
     pub(crate) fn take(&self, address: IpAddr) -> Option<Place> {
         let mut taken = self.0.lock().expect("nothing panics under this lock");
         let own = taken.by_address.get(&address).copied().unwrap_or_default();
-        if taken.all >= taken.most || own >= (taken.most / 4).max(1) {
+        if taken.all >= taken.most || own >= taken.each {
             return None;
         }
         taken.all += 1;

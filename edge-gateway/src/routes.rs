@@ -175,6 +175,26 @@ impl<T: ToSchema> Describe for Created<T> {
     }
 }
 
+/// 201 for something new, 200 for something that was there.
+pub struct NewOr<T> {
+    pub new: bool,
+    pub body: T,
+}
+
+impl<T: serde::Serialize> IntoResponse for NewOr<T> {
+    fn into_response(self) -> Response {
+        let status = if self.new { StatusCode::CREATED } else { StatusCode::OK };
+        (status, axum::Json(self.body)).into_response()
+    }
+}
+
+impl<T: ToSchema> Describe for NewOr<T> {
+    fn describe(operation: &mut Operation) {
+        operation.json::<T>("201", "Created");
+        operation.json::<T>("200", "Was there already");
+    }
+}
+
 /// 204.
 pub struct NoContent;
 

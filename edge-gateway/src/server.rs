@@ -42,11 +42,12 @@ pub async fn serve(mesh: &Mesh, config: &Config, front: Front) -> anyhow::Result
     mesh.ready.set(true);
     join_all(listeners.into_iter().map(|listener| accept(listener, &front, &graceful, &mesh.stop))).await;
 
-    // Balancers look at this; new requests go elsewhere while those in flight end.
+    // Balancers look at this; new requests go elsewhere while those in flight end, and sockets are told to.
     mesh.ready.set(false);
     let grace = Duration::from_secs(config.mesh.grace_seconds);
-    if tokio::time::timeout(grace, graceful.shutdown()).await.is_err() {
-        tracing::warn!("some requests did not end in time");
+    let ended = async { tokio::join!(graceful.shutdown(), front.edge().sockets.closed()) };
+    if tokio::time::timeout(grace, ended).await.is_err() {
+        tracing::warn!("some requests or sockets did not end in time");
     }
     mesh.leave().await;
     Ok(())

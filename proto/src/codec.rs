@@ -12,12 +12,11 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
 use crate::rules::{Validate, Violation};
 
-/// Bytes that an encoder or decoder takes before it knows its messages, and that are collected before they are sent.
-/// tonic's own choice for the first is 8 KiB, of which each of twenty thousand idle streams would have two on each side;
-/// most messages are smaller than this, and buffers grow.
-fn buffers() -> BufferSettings {
-    BufferSettings::new(512, 32 << 10)
-}
+/// Bytes that an encoder and a decoder begin with. They grow as messages need it; tonic's own 8 KiB twice would be most of
+/// what a stream that waits costs.
+const BUFFER: usize = 512;
+/// Bytes of a stream's messages that are sent together; tonic's own.
+const TOGETHER: usize = 32 << 10;
 
 /// [`tonic_prost::ProstCodec`] that refuses a message which breaks its field rules with INVALID_ARGUMENT, reason
 /// `INVALID_FIELDS` and a `google.rpc.BadRequest` that names each field and the rule (`string.max_len`) it breaks.
@@ -40,11 +39,11 @@ where
     type Decoder = CheckedDecoder<U>;
 
     fn encoder(&mut self) -> Self::Encoder {
-        ProstEncoder::new(buffers())
+        ProstEncoder::new(BufferSettings::new(BUFFER, TOGETHER))
     }
 
     fn decoder(&mut self) -> Self::Decoder {
-        CheckedDecoder(ProstDecoder::new(buffers()))
+        CheckedDecoder(ProstDecoder::new(BufferSettings::new(BUFFER, TOGETHER)))
     }
 }
 
@@ -55,16 +54,16 @@ impl<U: Message + Default + Validate> Decoder for CheckedDecoder<U> {
     type Item = U;
     type Error = Status;
 
-    fn buffer_settings(&self) -> BufferSettings {
-        self.0.buffer_settings()
-    }
-
     fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
         let Some(message) = self.0.decode(buffer)? else { return Ok(None) };
         match message.validate() {
             Ok(()) => Ok(Some(message)),
             Err(broken) => Err(refusal(broken)),
         }
+    }
+
+    fn buffer_settings(&self) -> BufferSettings {
+        self.0.buffer_settings()
     }
 }
 

@@ -81,6 +81,17 @@ const REASONS: &[(&str, u16, &str, &str)] = &[
     ("SELF_NOT_REVIEWABLE", 403, "detail", "Nadie puede revisar sus propios documentos."),
     ("NO_DOCUMENTS", 409, "detail", "No hay documentos para revisar."),
     ("SUBMISSION_CHANGED", 409, "detail", "Los documentos cambiaron. Revíselos de nuevo."),
+    ("ROOM_NOT_FOUND", 404, "detail", "No ChatRoom matches the given query."),
+    ("MESSAGE_NOT_FOUND", 404, "detail", "No ChatMessage matches the given query."),
+    ("NOT_A_MEMBER", 403, "detail", "No eres participante de esta sala."),
+    ("NOT_A_PAIR", 400, "detail", "Se requieren exactamente 2 participantes."),
+    ("SELF_CHAT", 400, "detail", "Un usuario no puede chatear consigo mismo."),
+    ("PAIR_IS_FIXED", 400, "detail", "Los participantes de una sala privada no se pueden cambiar."),
+    ("TOO_MANY_MEMBERS", 400, "detail", "La sala no admite más participantes."),
+    ("LAST_ADMINISTRATOR", 409, "detail", "La sala necesita un administrador."),
+    ("MESSAGE_DELETED", 409, "detail", "El mensaje fue eliminado."),
+    ("BLOCKED", 403, "detail", "No puedes escribir a este usuario."),
+    ("CHAT_BANNED", 403, "detail", "Tienes el chat restringido."),
     ("CONFLICT", 409, "detail", "Conflicto con otra operación. Intente de nuevo."),
 ];
 
@@ -130,12 +141,12 @@ const NAMES: &[(&str, &str)] = &[
 ];
 
 const KEY_REUSED: &str = "La Idempotency-Key ya se usó con otro contenido.";
-const NO_CREDENTIALS: &str = "Las credenciales de autenticación no se proveyeron.";
-const BAD_TOKEN: &str = "Token inválido.";
+pub const NO_CREDENTIALS: &str = "Las credenciales de autenticación no se proveyeron.";
+pub const BAD_TOKEN: &str = "Token inválido.";
 const FORBIDDEN: &str = "Usted no tiene permiso para realizar esta acción.";
 const NOT_FOUND: &str = "No encontrado.";
 const THROTTLED: &str = "Solicitud fue regulada (throttled).";
-const UNAVAILABLE: &str = "Servicio no disponible temporalmente. Intente de nuevo más tarde.";
+pub const UNAVAILABLE: &str = "Servicio no disponible temporalmente. Intente de nuevo más tarde.";
 const INTERNAL: &str = "Se ha producido un error en el servidor.";
 const NOT_AN_IMAGE: &str = "Adjunte una imagen válida. El archivo adjunto o bien no es una imagen o bien está dañado.";
 
@@ -289,7 +300,13 @@ impl Error {
         let mut body = Map::new();
         for fault in faults {
             let field = if fault.field.is_empty() { "non_field_errors" } else { &*fault.field };
-            push(&mut body, field, words(&fault.wrong));
+            match &fault.wrong {
+                Wrong::Items(items) => {
+                    let texts = items.iter().map(|(place, wrong)| (place.to_string(), json!([words(wrong)])));
+                    body.insert(field.to_owned(), Value::Object(texts.collect()));
+                }
+                wrong => push(&mut body, field, words(wrong)),
+            }
         }
         Self::new(400, Value::Object(body))
     }
@@ -335,6 +352,8 @@ fn words(wrong: &Wrong) -> Cow<'static, str> {
         Wrong::NotAList(kind) => format!("Se esperaba una lista de elementos en vez del tipo \"{kind}\".").into(),
         Wrong::NotAnObject(kind) => format!("Datos inválidos. Se esperaba un diccionario pero es un {kind}.").into(),
         Wrong::TooMany(n) => format!("Asegúrese de que este campo no tenga más de {n} elementos.").into(),
+        // One is enough where there is no room for all.
+        Wrong::Items(items) => items.first().map_or("Valor inválido.".into(), |(_, wrong)| words(wrong)),
         Wrong::NoFile => "No se envió ningún archivo.".into(),
         Wrong::NotAFile => {
             "La información enviada no era un archivo. Compruebe el tipo de codificación del formulario.".into()

@@ -5,6 +5,7 @@ pub mod ads;
 pub mod auth;
 pub mod batch;
 pub mod categories;
+pub mod chat;
 pub mod error;
 pub mod follows;
 pub mod foro;
@@ -101,6 +102,12 @@ pub fn time(at: Option<Timestamp>) -> String {
     let at = DateTime::from_timestamp(at.seconds, at.nanos.unsigned_abs()).unwrap_or_default();
     let fraction = if at.timestamp_subsec_micros() == 0 { SecondsFormat::Secs } else { SecondsFormat::Micros };
     at.to_rfc3339_opts(fraction, true)
+}
+
+/// `2025-11-22T18:34:00.123456+00:00`, as Python prints what was never meant for a serializer.
+pub fn offset_time(at: Option<Timestamp>) -> String {
+    let zulu = time(at);
+    format!("{}+00:00", zulu.trim_end_matches('Z'))
 }
 
 /// A coordinate as Django prints a decimal of seven places.

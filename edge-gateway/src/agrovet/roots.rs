@@ -12,7 +12,7 @@ type Links = BTreeMap<&'static str, String>;
 /// The frontend's availability probe asks here without a token; any area of the API may add its line.
 pub async fn api(base: Base) -> Json<Links> {
     let marketplace = ["adds", "categories", "follows", "orders"];
-    let areas = ["auth", "foro", "media", "profiles"].into_iter().chain(marketplace);
+    let areas = ["auth", "chat", "foro", "media", "profiles"].into_iter().chain(marketplace);
     Json(areas.map(|area| (area, base.absolute(&format!("/api/{area}/")))).collect())
 }
 
@@ -30,6 +30,10 @@ pub async fn foro(base: Base, _: Caller) -> Json<Links> {
         ("communities", "/api/foro/communities/"),
     ];
     Json(links(&base, &paths))
+}
+
+pub async fn chat(base: Base, _: Caller) -> Json<Links> {
+    Json(links(&base, &[("rooms", "/api/chat/rooms/"), ("messages", "/api/chat/messages/")]))
 }
 
 /// As [`auth`].

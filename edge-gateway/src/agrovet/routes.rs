@@ -2,6 +2,7 @@
 //!
 //! What is missing is missing on purpose: no `test-token`, no list, reading or change below `register`.
 
+use crate::agrovet::chat::{messages, people, rooms, socket};
 use crate::agrovet::foro::{comments, communities, moderation, notifications, posts, reactions};
 use crate::agrovet::profiles::shown::{Businessman, Consumer, Specialist};
 use crate::agrovet::{
@@ -170,6 +171,44 @@ pub fn routes() -> Routes<Agrovet> {
         .get("/api/orders/{id}", orders::retrieve, "An order; for buyer, seller and staff")
         .post("/api/orders/{id}/cancel", orders::cancel, "Cancels an order; buyer or seller")
         .post("/api/orders/{id}/complete", orders::complete, "Says that the buyer has it; seller")
+        .area("Chat")
+        .get("/api/chat", roots::chat, "What there is in chat")
+        .get("/api/chat/rooms", rooms::list, "The caller's rooms, latest activity first")
+        .post("/api/chat/rooms", rooms::create, "Opens the room of two people, or makes a group")
+        .post("/api/chat/rooms/get_or_create_private", rooms::get_or_create_private, "Opens the room of two people")
+        .get("/api/chat/rooms/{id}", rooms::retrieve, "A room, for those who are in it")
+        .put("/api/chat/rooms/{id}", rooms::update, "Renames a room, or changes who is in a group")
+        .patch("/api/chat/rooms/{id}", rooms::update, "Renames a room, or changes who is in a group")
+        .delete("/api/chat/rooms/{id}", rooms::delete, "Leaves a group, or hides a room of two")
+        .get("/api/chat/rooms/{id}/messages", messages::of_room, "What was said in a room, newest page first")
+        .put("/api/chat/rooms/{id}/admins", rooms::set_role, "Makes somebody administrator of a group, or not")
+        .post("/api/chat/rooms/{id}/mute", rooms::mute, "No notifications of a room, for good or until a moment")
+        .post("/api/chat/rooms/{id}/unmute", rooms::unmute, "Notifications of a room again")
+        .post("/api/chat/rooms/{id}/archive", rooms::archive, "Puts a room away")
+        .post("/api/chat/rooms/{id}/unarchive", rooms::unarchive, "Takes a room out again")
+        .get("/api/chat/messages", messages::list, "Messages of the caller's rooms, or of one, oldest first")
+        .post("/api/chat/messages", messages::create, "Sends a message, perhaps with a file")
+        .get("/api/chat/messages/last_messages", messages::last_messages, "The latest messages of a room")
+        .post("/api/chat/messages/mark_read", messages::mark_read, "Marks a room, or some messages of it, as read")
+        .get("/api/chat/messages/search", messages::search, "Messages with these words, newest first")
+        .limit(Class::Search)
+        .get("/api/chat/messages/{id}", messages::retrieve, "A message")
+        .put("/api/chat/messages/{id}", messages::update, "Changes the text of a message of the caller's")
+        .patch("/api/chat/messages/{id}", messages::update, "Changes the text of a message of the caller's")
+        .delete(
+            "/api/chat/messages/{id}",
+            messages::delete,
+            "Deletes a message; its sender, or who administers the group",
+        )
+        .get("/api/chat/messages/{id}/receipts", messages::receipts, "How far a message has come")
+        .get("/api/chat/messages/{id}/versions", messages::versions, "What a message said before; staff only")
+        .get("/api/chat/unread_count", rooms::unread_count, "How many messages wait for the caller")
+        .get("/api/chat/presence", people::presence, "Who of the people in the caller's rooms is here")
+        .get("/api/chat/blocks", people::blocks, "Who may not write to the caller, latest first")
+        .post("/api/chat/blocks", people::block, "Lets somebody not write to the caller any more")
+        .delete("/api/chat/blocks/{user_id}", people::unblock, "Lets somebody write to the caller again")
+        .get("/ws/chat/{room_id}", socket::chat, "A WebSocket: a room as it happens")
+        .get("/ws/presence", socket::presence, "A WebSocket: who of the caller's contacts is here")
         .area("Foro: posts")
         .get("/api/foro", roots::foro, "What there is in the forum")
         .get("/api/foro/posts", posts::list, "Posts, newest first or in another order")

@@ -3,6 +3,7 @@
 
 pub mod admin;
 pub mod auth;
+pub mod chat;
 pub mod error;
 pub mod firebase;
 pub mod health;
@@ -94,7 +95,8 @@ const ALIASES: &[(&str, &str)] = &[
 ];
 
 /// The services as Conectar's clients call them. The others join with their releases.
-pub const SERVICES: &[(&str, &str)] = &[("auth", "autenticacion"), ("users", "usuarios"), ("media", "archivos")];
+pub const SERVICES: &[(&str, &str)] =
+    &[("auth", "autenticacion"), ("users", "usuarios"), ("media", "archivos"), ("chat", "chat")];
 
 /// The version that a path asks for, and the path without its prefix: `/api/v2/users/me` → `v2`, `/users/me`.
 pub fn unprefixed(path: &str) -> (&'static str, &str) {

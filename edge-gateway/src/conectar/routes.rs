@@ -1,6 +1,7 @@
 //! Conectar's routes, written without the prefix: every method and path, and nothing else. How a line is written stands
 //! in [`crate::routes`]; whole families of aliases stand in [`crate::conectar::canonical`].
 
+use crate::conectar::chat::{conversations, messages, socket};
 use crate::conectar::{Conectar, admin, auth, firebase, health, passwords, second_factor, sessions, users};
 use crate::limit::Class;
 use crate::routes::Routes;
@@ -46,6 +47,27 @@ pub fn routes() -> Routes<Conectar> {
         .get("/users/search", users::search, "People by name or email, at most 20")
         .limit(Class::Search)
         .get("/users/{user_id}", users::get, "One's own account, or anybody's for administrators")
+        .area("Chat")
+        .get("/chat/conversations", conversations::list, "The caller's conversations, newest activity first")
+        .alias("/chat/my-chats")
+        .alias("/chats")
+        .get("/chat/list", conversations::list_counted, "The same, and how many messages wait")
+        .get("/chat/unread-count", conversations::unread_count, "How many messages wait for the caller")
+        .post("/chat/conversations", conversations::create, "Opens a conversation, or finds the one there is")
+        .alias("/chats")
+        .post("/chat/create", conversations::create_named, "The same, perhaps with the first words")
+        .post("/cliente/chat/create", conversations::create_by_client, "The same; answers the id")
+        .post("/chat/mark-read/{id}", conversations::mark_read, "Marks a conversation as read")
+        .get("/chat/{id}/messages", messages::list, "The latest messages of a conversation, oldest first")
+        .alias("/chat/messages/{id}")
+        .alias("/chats/{id}/messages")
+        .post("/chat/{id}/messages", messages::create, "Sends a message")
+        .alias("/chats/{id}/messages")
+        .post("/chat/{id}/message", messages::create_201, "Sends a message")
+        .post("/chat/send-message", messages::create_addressed, "Sends a message to the conversation in `chat_id`")
+        .patch("/chat/messages/{id}", messages::update, "Changes the words of a message of the caller's")
+        .delete("/chat/messages/{id}", messages::delete, "Deletes a message of the caller's")
+        .get("/ws/chat/{id}", socket::chat, "A WebSocket: a conversation as it happens")
         .area("Administración")
         .get("/admin/users", admin::users, "Everybody, newest first")
         .get("/admin/users/search", admin::search, "People by a part of their email, at most 50")

@@ -1,7 +1,7 @@
 //! The types of field: what their values look like, and how the document shows them.
 
 use serde_json::Value;
-use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Schema, SchemaFormat, Type};
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Schema, SchemaFormat, SchemaType, Type};
 use utoipa::openapi::{KnownFormat, RefOr};
 use uuid::Uuid;
 
@@ -436,10 +436,35 @@ impl Kind for Reference {
     }
 }
 
+/// Whatever it is.
+pub struct Anything;
+
+impl Kind for Anything {
+    type Value = Value;
+    const TEXT: bool = true;
+
+    fn json(&self, value: Value, _: Habits) -> Result<Value, Wrong> {
+        Ok(value)
+    }
+
+    fn text(&self, text: String) -> Result<Value, Wrong> {
+        Ok(Value::String(text))
+    }
+
+    fn wrong_type(&self) -> Wrong {
+        Wrong::NotText
+    }
+
+    fn schema(&self) -> Schema {
+        ObjectBuilder::new().schema_type(SchemaType::AnyValue).into()
+    }
+}
+
 pub struct List<K> {
     pub(super) item: K,
     pub(super) most: usize,
     pub(super) lenient: bool,
+    pub(super) by_place: bool,
 }
 
 impl<K> Field<'_, List<K>> {
@@ -454,6 +479,28 @@ impl<K> Field<'_, List<K>> {
         self.kind.lenient = true;
         self
     }
+
+    /// Faults name the items they are about.
+    pub fn by_place(mut self) -> Self {
+        self.kind.by_place = true;
+        self
+    }
+}
+
+impl<K: Kind> List<K> {
+    fn all(&self, items: impl Iterator<Item = Result<K::Value, Wrong>>) -> Result<Vec<K::Value>, Wrong> {
+        if !self.by_place {
+            return items.collect();
+        }
+        let (mut values, mut faults) = (Vec::new(), Vec::new());
+        for (place, item) in items.enumerate() {
+            match item {
+                Ok(value) => values.push(value),
+                Err(wrong) => faults.push((place, wrong)),
+            }
+        }
+        if faults.is_empty() { Ok(values) } else { Err(Wrong::Items(faults)) }
+    }
 }
 
 impl<K: Kind> Kind for List<K> {
@@ -467,7 +514,7 @@ impl<K: Kind> Kind for List<K> {
             }
             Value::Array(items) if items.len() > self.most => Err(Wrong::TooMany(self.most)),
             Value::Number(_) | Value::String(_) if self.lenient => Ok(vec![self.item.json(value, habits)?]),
-            Value::Array(items) => items.into_iter().map(|item| self.item.json(item, habits)).collect(),
+            Value::Array(items) => self.all(items.into_iter().map(|item| self.item.json(item, habits))),
             other => Err(Wrong::NotAList(python_type(&other))),
         }
     }
@@ -479,7 +526,7 @@ impl<K: Kind> Kind for List<K> {
         if items.len() > self.most {
             return Err(Wrong::TooMany(self.most));
         }
-        items.into_iter().map(|item| self.item.text(item.to_owned())).collect()
+        self.all(items.into_iter().map(|item| self.item.text(item.to_owned())))
     }
 
     fn wrong_type(&self) -> Wrong {

@@ -27,17 +27,16 @@ use crate::net::Dial;
 
 /// One HTTP/2 connection is one task on each side; a second one uses the second core.
 const CONNECTIONS: usize = 2;
+/// What a connection lets a peer send before we have read it: for a call, and for all calls together.
+const WINDOWS: (u32, u32) = (1 << 20, 4 << 20);
+/// The same where calls are streams that live long, and some are not read for a while: a thousand that stand still must
+/// not fill the connection of the others.
+const STREAMS_WINDOWS: (u32, u32) = (64 << 10, 64 << 20);
 const ATTEMPTS: u32 = 3;
 /// For calls that come from no request with a deadline.
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(10);
 /// Bytes of a request that is kept to be sent again: tonic reads no larger message.
 const LARGEST: usize = 4 << 20;
-/// Bytes that may be on their way on one stream, and on all streams of a connection together. The second is no limit:
-/// if it were one, a few readers who do not read would keep everybody else's bytes away.
-const STREAM_WINDOW: u32 = 1 << 20;
-const CONNECTION_WINDOW: u32 = 1 << 30;
-/// The same where a stream lives as long as a socket, and thousands of them might not be read.
-const SOCKET_WINDOW: u32 = 64 << 10;
 /// A peer that does not answer within this is away; less patience than that says nothing about the peer.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -65,20 +64,20 @@ struct Inner {
 impl Peer {
     /// Connects when it is first called.
     pub fn new(name: &str, dial: Dial) -> Self {
-        Self::build(name, dial, STREAM_WINDOW, None)
+        Self::build(name, dial, WINDOWS, None)
     }
 
-    /// For streams that live as long as a socket, of which there may be thousands.
-    pub fn of_sockets(name: &str, dial: Dial) -> Self {
-        Self::build(name, dial, SOCKET_WINDOW, None)
+    /// For streams that live long and may not be read for a while.
+    pub fn for_streams(name: &str, dial: Dial) -> Self {
+        Self::build(name, dial, STREAMS_WINDOWS, None)
     }
 
     /// For tools and tests: calls carry this access token unless the request being served has its own.
     pub fn with_token(name: &str, dial: Dial, token: &str) -> Self {
-        Self::build(name, dial, STREAM_WINDOW, format!("Bearer {token}").parse().ok())
+        Self::build(name, dial, WINDOWS, format!("Bearer {token}").parse().ok())
     }
 
-    fn build(name: &str, dial: Dial, window: u32, authorization: Option<HeaderValue>) -> Self {
+    fn build(name: &str, dial: Dial, windows: (u32, u32), authorization: Option<HeaderValue>) -> Self {
         let uri = format!("http://{name}").parse::<Uri>().expect("a service's name is a host name");
         let channel = || {
             let dial = dial.clone();
@@ -89,8 +88,8 @@ impl Peer {
             Endpoint::from(uri.clone())
                 .http2_keep_alive_interval(Duration::from_secs(20))
                 .keep_alive_timeout(Duration::from_secs(5))
-                .initial_stream_window_size(window)
-                .initial_connection_window_size(CONNECTION_WINDOW)
+                .initial_stream_window_size(windows.0)
+                .initial_connection_window_size(windows.1)
                 .connect_with_connector_lazy(connect)
         };
         Self(Arc::new(Inner {

@@ -179,9 +179,9 @@ impl Mesh {
         Peer::new(name, (self.dial)(name))
     }
 
-    /// Another service, to which there are streams that live as long as a socket.
-    pub fn peer_of_sockets(&self, name: &str) -> Peer {
-        Peer::of_sockets(name, (self.dial)(name))
+    /// The same for streams that live long, on connections of their own.
+    pub fn peer_for_streams(&self, name: &str) -> Peer {
+        Peer::for_streams(name, (self.dial)(name))
     }
 
     pub fn pager(&self) -> Pager {
@@ -343,10 +343,10 @@ impl Service {
         let server = Server::builder()
             .http2_keepalive_interval(Some(Duration::from_secs(30)))
             .http2_keepalive_timeout(Some(Duration::from_secs(10)))
-            // What runs at once is limited by places, see above; an idle stream of a socket has none.
-            .max_concurrent_streams(1 << 16)
+            // A stream that waits costs little; requests that work are bounded by their places.
+            .max_concurrent_streams(32_768)
             .initial_stream_window_size(1 << 20)
-            // As in the client: one body that is not read must keep no other one away.
+            // No limit: if it were one, a few bodies that are not read would keep everybody else's away.
             .initial_connection_window_size(1 << 30)
             .layer(layers)
             .add_routes(builder.routes())

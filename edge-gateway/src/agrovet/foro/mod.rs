@@ -29,7 +29,6 @@ use crate::agrovet::users::ROLES;
 use crate::agrovet::{Error, Result};
 use crate::auth::unsigned;
 use crate::form::{Fields, Form};
-use crate::routes::{Describe, Operation};
 
 /// Somebody, as comments, reactions and notifications show them.
 #[derive(Serialize, ToSchema)]
@@ -275,25 +274,5 @@ pub fn of_keys(refusal: Status, community: Option<i64>, media: Option<i64>) -> E
         ("COMMUNITY_NOT_FOUND", Some(number), _) => no_such_key("community_id", number),
         ("MEDIA_NOT_FOUND", _, Some(number)) => no_such_key("media_id", number),
         _ => error,
-    }
-}
-
-/// 201 for something new, 200 for something that was there.
-pub struct NewOr<T> {
-    pub new: bool,
-    pub body: T,
-}
-
-impl<T: Serialize> axum::response::IntoResponse for NewOr<T> {
-    fn into_response(self) -> axum::response::Response {
-        let status = if self.new { http::StatusCode::CREATED } else { http::StatusCode::OK };
-        (status, Json(self.body)).into_response()
-    }
-}
-
-impl<T: ToSchema> Describe for NewOr<T> {
-    fn describe(operation: &mut Operation) {
-        operation.json::<T>("201", "Created");
-        operation.json::<T>("200", "Was there already");
     }
 }

@@ -11,12 +11,12 @@ use utoipa::ToSchema;
 
 use crate::Edge;
 use crate::address::Base;
-use crate::agrovet::foro::{Beside, Ids, KINDS, Mentions, Named, NewOr, Person, shown, shown_one};
+use crate::agrovet::foro::{Beside, Ids, KINDS, Mentions, Named, Person, shown, shown_one};
 use crate::agrovet::page::{Page, Paged};
 use crate::agrovet::{Agrovet, On, Result, time};
 use crate::form::{Fields, Form};
 use crate::input::{Input, Path, Query};
-use crate::routes::NoContent;
+use crate::routes::{NewOr, NoContent};
 
 /// The wire words of the types.
 const TYPES: &[(&str, ReactionType)] =

@@ -1,0 +1,727 @@
+//! What goes over Agrovet's sockets. The frames of the contract keep every key they had; what is new is named like them:
+//!
+//! | client | server |
+//! |---|---|
+//! | `chat_message` | `chat_message` |
+//! | `mark_read` | `messages_read`, `message_delivered` |
+//! | `edit_message`, `delete_message` | `message_edited`, `message_deleted` |
+//! | `typing` | `typing` |
+//! | `ping` | `pong` |
+//! | `get_online_users` | `online_users_list`, `presence.online`, `presence.offline` |
+//! | | `live`, `room_changed`, `error`, `server_shutdown` |
+
+use proto::chat::v1::client_frame::Frame as Said;
+use proto::chat::v1::server_frame::Frame as Heard;
+use proto::chat::v1::{
+    self, AskOnline, Delete, Draft, Edit, FrameError, Read, ReceiptNews, Send, ServerFrame, Typing as TypingNews,
+};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use crate::Edge;
+use crate::address::Base;
+use crate::agrovet::chat::{Receipt, message, room, some};
+use crate::agrovet::{offset_time, time};
+use crate::form::{Fields, Form, Habits};
+use crate::socket::{Out, names};
+
+/// How many values of a voice note's loudness `chat` takes.
+const MOST_VALUES: usize = 512;
+
+/// What a client says.
+#[derive(Debug, PartialEq)]
+pub struct Incoming {
+    /// The room that the frame names.
+    pub room: Option<i64>,
+    pub what: What,
+}
+
+#[derive(Debug, PartialEq)]
+pub enum What {
+    Message(Draft),
+    MarkRead(Vec<i64>),
+    Typing(bool),
+    Edit(i64, String),
+    Delete(i64),
+    Ping,
+    OnlineUsers,
+    /// Nothing we know, such as the original's previews.
+    Unknown,
+}
+
+/// A frame without sense, and the name of the message that it may have been.
+#[derive(Debug, PartialEq)]
+pub struct Senseless(pub Option<Value>);
+
+impl Incoming {
+    /// Understands a frame. Without a type it is a message if it looks like one: old clients send such.
+    pub fn read(text: &str) -> Result<Self, Senseless> {
+        let Ok(Value::Object(object)) = serde_json::from_str(text) else { return Err(Senseless(None)) };
+        let name = object.get("client_msg_id").filter(|name| !name.is_null()).cloned();
+        let kind = match object.get("type") {
+            Some(Value::String(kind)) => kind.clone(),
+            None | Some(Value::Null) if ["text", "content", "message"].iter().any(|key| object.contains_key(*key)) => {
+                "chat_message".to_owned()
+            }
+            _ => String::new(),
+        };
+        let read = match kind.as_str() {
+            "chat_message" => Self::message(object),
+            "mark_read" => fields(object, |MarkRead(messages)| What::MarkRead(messages)),
+            "typing" => fields(object, |Typing(active)| What::Typing(active)),
+            "edit_message" => fields(object, |Changed(number, text)| What::Edit(number, text)),
+            "delete_message" => fields(object, |Named(number)| What::Delete(number)),
+            "ping" => Some(Self { room: None, what: What::Ping }),
+            "get_online_users" => Some(Self { room: None, what: What::OnlineUsers }),
+            _ => Some(Self { room: None, what: What::Unknown }),
+        };
+        read.ok_or(Senseless(name))
+    }
+
+    fn message(mut object: Map<String, Value>) -> Option<Self> {
+        // `{"message": {"content": …, "media_id": …}}` and `{"message": "Hola"}`.
+        match object.remove("message") {
+            Some(Value::Object(inner)) => {
+                for (key, value) in inner {
+                    object.entry(key).or_insert(value);
+                }
+            }
+            Some(text) => drop(object.entry("content").or_insert(text)),
+            None => {}
+        }
+        fields(object, |NewMessage(draft)| What::Message(draft))
+    }
+
+    /// For metrics.
+    pub fn kind(&self) -> &'static str {
+        match self.what {
+            What::Message(_) => "chat_message",
+            What::MarkRead(_) => "mark_read",
+            What::Typing(_) => "typing",
+            What::Edit(..) => "edit_message",
+            What::Delete(_) => "delete_message",
+            What::Ping => "ping",
+            What::OnlineUsers => "get_online_users",
+            What::Unknown => "unknown",
+        }
+    }
+}
+
+impl What {
+    /// What `chat` is told, in `to` if that must be said. Nothing of what is answered here.
+    pub fn said(self, to: Option<i64>) -> Option<Said> {
+        let room = to.map(room);
+        Some(match self {
+            Self::Message(draft) => Said::Send(Send { draft: Some(draft), room }),
+            Self::MarkRead(numbers) => Said::Read(Read { numbers, room, ..Default::default() }),
+            Self::Typing(active) => Said::Typing(TypingNews { active, room, ..Default::default() }),
+            Self::Edit(number, text) => Said::Edit(Edit { message: Some(message(number)), text }),
+            Self::Delete(number) => Said::Delete(Delete { message: Some(message(number)) }),
+            Self::OnlineUsers => Said::AskOnline(AskOnline {}),
+            Self::Ping | Self::Unknown => return None,
+        })
+    }
+}
+
+/// The fields of a frame of a known type, and the room that all of them may name.
+fn fields<T: Form>(object: Map<String, Value>, what: impl FnOnce(T) -> What) -> Option<Incoming> {
+    struct InRoom<T>(Option<i64>, T);
+    impl<T: Form> Form for InRoom<T> {
+        fn read(f: &mut Fields) -> Self {
+            let [room, older] = ["room_id", "room"].map(|name| f.reference(name).nullable().flatten());
+            Self(room.or(older), T::read(f))
+        }
+    }
+    let InRoom(room, form) = Fields::json(Habits::Django, object).read().ok()?;
+    Some(Incoming { room, what: what(form) })
+}
+
+/// A text under one of two names; the second counts where the first is empty. Spaces at its ends belong to it.
+fn text(f: &mut Fields) -> String {
+    let [first, second] = ["text", "content"].map(|name| f.text(name).secret().blank().nullable().flatten());
+    first.filter(|text| !text.is_empty()).or(second).unwrap_or_default()
+}
+
+struct NewMessage(Draft);
+
+impl Form for NewMessage {
+    fn read(f: &mut Fields) -> Self {
+        let text = text(f);
+        let media_number = f.reference("media_id").nullable().flatten().unwrap_or_default();
+        let reply_to = f.reference("reply_to").nullable().flatten().unwrap_or_default();
+        let spectrum = f.any("media_spectrum").nullable().flatten();
+        let name = f.any("client_msg_id").nullable().flatten();
+        let client_msg_id = names::kept(name.as_ref()).unwrap_or_else(|names::TooLong| {
+            f.refuse("client_msg_id", "too long");
+            String::new()
+        });
+        let waveform = spectrum.map(|spectrum| waveform(&spectrum)).unwrap_or_default();
+        Self(Draft { text, media_id: String::new(), media_number, waveform, reply_to, client_msg_id })
+    }
+}
+
+struct MarkRead(Vec<i64>);
+
+impl Form for MarkRead {
+    fn read(f: &mut Fields) -> Self {
+        Self(f.integers("message_ids").max_items(1000).nullable().flatten().unwrap_or_default())
+    }
+}
+
+struct Typing(bool);
+
+impl Form for Typing {
+    fn read(f: &mut Fields) -> Self {
+        Self(f.boolean("is_typing").or(true))
+    }
+}
+
+struct Changed(i64, String);
+
+impl Form for Changed {
+    fn read(f: &mut Fields) -> Self {
+        Self(f.integer("message_id").required(), text(f))
+    }
+}
+
+struct Named(i64);
+
+impl Form for Named {
+    fn read(f: &mut Fields) -> Self {
+        Self(f.integer("message_id").required())
+    }
+}
+
+/// What the server says.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type")]
+pub enum Outgoing {
+    #[serde(rename = "chat_message")]
+    Message(Box<ChatMessage>),
+    #[serde(rename = "message_edited")]
+    Edited(Edited),
+    #[serde(rename = "message_deleted")]
+    Deleted(Deleted),
+    #[serde(rename = "message_delivered")]
+    Delivered { message_id: i64, user_id: i64, room_id: String, delivered_at: String },
+    #[serde(rename = "messages_read")]
+    Read { message_ids: Vec<i64>, user_id: i64, room_id: String, read_at: String },
+    #[serde(rename = "typing")]
+    Typing { user_id: i64, room_id: String, is_typing: bool },
+    #[serde(rename = "live")]
+    Live { room_id: String, change: i64 },
+    #[serde(rename = "room_changed")]
+    Room { room_id: String, name: String, participants_ids: Vec<i64>, admins_ids: Vec<i64> },
+    #[serde(rename = "presence.online")]
+    Online { user_id: i64 },
+    #[serde(rename = "presence.offline")]
+    Offline { user_id: i64, last_seen: Option<String> },
+    #[serde(rename = "online_users_list")]
+    OnlineUsers { users: Vec<i64> },
+    #[serde(rename = "pong")]
+    Pong,
+    #[serde(rename = "error")]
+    Error {
+        /// `bad_frame`, `too_large`, `rate_limited`, …
+        code: String,
+        message: String,
+        client_msg_id: Option<Value>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        retry_after_ms: Option<i64>,
+    },
+    #[serde(rename = "server_shutdown")]
+    Shutdown { closes_in_ms: u64 },
+}
+
+/// A message, under every name that any version of the original gave its parts.
+#[derive(Debug, Default, Serialize, ToSchema)]
+#[schema(as = ChatMessageFrame)]
+pub struct ChatMessage {
+    message_id: i64,
+    id: i64,
+    sender_id: Option<i64>,
+    text: String,
+    content: String,
+    message: String,
+    room_id: String,
+    room: String,
+    media_id: Option<i64>,
+    timestamp: String,
+    #[schema(value_type = Option<String>)]
+    client_msg_id: Option<Value>,
+    /// The sender's first name; null when nobody can say.
+    username: Option<String>,
+    media_url: Option<String>,
+    /// Of a voice note: loudness at even distances.
+    media_spectrum: Option<Vec<f64>>,
+    receipts: Vec<Receipt>,
+    /// Its place in the room: 1, 2, 3 …
+    sequence: i64,
+    /// The room's change that made it what it is.
+    change: i64,
+    /// The `sequence` of the message it answers.
+    reply_to: Option<i64>,
+    edited_at: Option<String>,
+    deleted_at: Option<String>,
+}
+
+/// What stands beside a message and is not `chat`'s.
+#[derive(Debug, Default)]
+pub struct Beside {
+    pub username: Option<String>,
+    pub media_url: Option<String>,
+    /// What the file says of itself.
+    pub description: Option<String>,
+}
+
+/// Another text.
+#[derive(Debug, Serialize)]
+pub struct Edited {
+    message_id: i64,
+    room_id: String,
+    text: String,
+    content: String,
+    edited_at: Option<String>,
+    /// The platform took its words away because they told contact details.
+    censored: bool,
+    sequence: i64,
+    change: i64,
+}
+
+/// A message that is gone.
+#[derive(Debug, Serialize)]
+pub struct Deleted {
+    message_id: i64,
+    room_id: String,
+    deleted_at: String,
+    sequence: i64,
+    change: i64,
+}
+
+impl ChatMessage {
+    pub fn of(message: v1::Message, beside: Beside) -> Self {
+        let room = message.room_number.to_string();
+        Self {
+            message_id: message.number,
+            id: message.number,
+            sender_id: some(message.sender_number),
+            content: message.text.clone(),
+            message: message.text.clone(),
+            text: message.text,
+            room_id: room.clone(),
+            room,
+            media_id: some(message.media_number),
+            timestamp: offset_time(message.created_at),
+            client_msg_id: names::shown(&message.client_msg_id),
+            username: beside.username,
+            media_spectrum: spectrum(&message.waveform, beside.description.as_deref()),
+            media_url: beside.media_url,
+            receipts: message.receipts.iter().map(Receipt::of).collect(),
+            sequence: message.sequence,
+            change: message.change,
+            reply_to: some(message.reply_to),
+            edited_at: message.edited_at.map(|at| offset_time(Some(at))),
+            deleted_at: message.deleted_at.map(|at| offset_time(Some(at))),
+        }
+    }
+
+    /// With what the edge remembers of people and files, or finds out quickly.
+    pub async fn shown(edge: &Edge, base: &Base, message: v1::Message) -> Self {
+        let (name, file) = tokio::join!(edge.name_of(&message.sender_id), edge.file_of(&message.media_id));
+        let path = file.as_ref().and_then(|file| file.path.as_deref());
+        let beside = Beside {
+            username: name.map(|name| name.to_string()),
+            media_url: path.map(|path| base.absolute(path)),
+            description: file.and_then(|file| file.description.clone()),
+        };
+        Self::of(message, beside)
+    }
+}
+
+impl Outgoing {
+    /// What a frame of `chat` says, but for new messages, which show what `chat` does not know.
+    pub fn of(frame: ServerFrame) -> Vec<Self> {
+        let room_id = frame.room_number.to_string();
+        let Some(heard) = frame.frame else { return Vec::new() };
+        vec![match heard {
+            Heard::Changed(message) => Self::changed(message),
+            Heard::Receipt(news) => return Self::receipt(news, room_id),
+            Heard::Typing(typing) => Self::Typing { user_id: typing.user_number, room_id, is_typing: typing.active },
+            Heard::Presence(presence) if presence.online => Self::Online { user_id: presence.user_number },
+            Heard::Presence(presence) => Self::Offline {
+                user_id: presence.user_number,
+                last_seen: presence.last_seen_at.map(|at| time(Some(at))),
+            },
+            Heard::Live(live) => Self::Live { room_id, change: live.change },
+            Heard::Room(room) => Self::Room {
+                room_id: room.number.to_string(),
+                name: room.name,
+                participants_ids: room.members.iter().map(|member| member.user_number).collect(),
+                admins_ids: room
+                    .members
+                    .iter()
+                    .filter(|member| member.admin)
+                    .map(|member| member.user_number)
+                    .collect(),
+            },
+            Heard::Error(error) => Self::error(error),
+            Heard::Online(online) => {
+                Self::OnlineUsers { users: online.people.iter().map(|person| person.user_number).collect() }
+            }
+            // The bridge has answered pings and ends itself.
+            Heard::Message(_) | Heard::Opened(_) | Heard::Pong(_) | Heard::Closing(_) => return Vec::new(),
+        }]
+    }
+
+    fn changed(message: v1::Message) -> Self {
+        let (message_id, room_id) = (message.number, message.room_number.to_string());
+        let (sequence, change) = (message.sequence, message.change);
+        match message.deleted_at {
+            Some(at) => {
+                Self::Deleted(Deleted { message_id, room_id, deleted_at: offset_time(Some(at)), sequence, change })
+            }
+            None => Self::Edited(Edited {
+                message_id,
+                room_id,
+                content: message.text.clone(),
+                text: message.text,
+                edited_at: message.edited_at.map(|at| offset_time(Some(at))),
+                censored: message.censored,
+                sequence,
+                change,
+            }),
+        }
+    }
+
+    fn receipt(news: ReceiptNews, room_id: String) -> Vec<Self> {
+        let at = offset_time(news.at);
+        if news.read {
+            return vec![Self::Read { message_ids: news.numbers, user_id: news.user_number, room_id, read_at: at }];
+        }
+        let delivered = |message_id| Self::Delivered {
+            message_id,
+            user_id: news.user_number,
+            room_id: room_id.clone(),
+            delivered_at: at.clone(),
+        };
+        news.numbers.into_iter().map(delivered).collect()
+    }
+
+    fn error(error: FrameError) -> Self {
+        let code = match error.reason.as_str() {
+            "NOT_A_MEMBER" => "not_participant".to_owned(),
+            other => other.to_ascii_lowercase(),
+        };
+        Self::Error {
+            code,
+            message: error.message,
+            client_msg_id: names::shown(&error.client_msg_id),
+            retry_after_ms: some(error.retry_after_ms),
+        }
+    }
+
+    /// A mistake that the edge noticed itself.
+    pub fn refusal(code: &str, message: &str, client_msg_id: Option<Value>) -> Self {
+        Self::Error { code: code.to_owned(), message: message.to_owned(), client_msg_id, retry_after_ms: None }
+    }
+
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Message(_) => "chat_message",
+            Self::Edited(_) => "message_edited",
+            Self::Deleted(_) => "message_deleted",
+            Self::Delivered { .. } => "message_delivered",
+            Self::Read { .. } => "messages_read",
+            Self::Typing { .. } => "typing",
+            Self::Live { .. } => "live",
+            Self::Room { .. } => "room_changed",
+            Self::Online { .. } => "presence.online",
+            Self::Offline { .. } => "presence.offline",
+            Self::OnlineUsers { .. } => "online_users_list",
+            Self::Pong => "pong",
+            Self::Error { .. } => "error",
+            Self::Shutdown { .. } => "server_shutdown",
+        }
+    }
+}
+
+impl From<Outgoing> for Out {
+    fn from(frame: Outgoing) -> Self {
+        let text = serde_json::to_string(&frame).expect("names and values that JSON knows");
+        Self { kind: frame.kind(), text }
+    }
+}
+
+/// A voice note's loudness: what came with the message, or what its file's description holds.
+pub fn spectrum(waveform: &[f32], description: Option<&str>) -> Option<Vec<f64>> {
+    if !waveform.is_empty() {
+        // As short as it was written: 0.1 and not 0.10000000149011612.
+        return Some(waveform.iter().map(|value| value.to_string().parse().unwrap_or_default()).collect());
+    }
+    let described: Value = serde_json::from_str(description?).ok()?;
+    let array = match &described {
+        Value::Array(values) => values,
+        Value::Object(object) => {
+            let mut named = ["spectrum", "media_spectrum", "audio_spectrum", "bins"].iter();
+            let named = named.find_map(|name| object.get(*name)?.as_array());
+            named.or_else(|| object.values().find_map(Value::as_array))?
+        }
+        _ => return None,
+    };
+    array.iter().map(Value::as_f64).collect()
+}
+
+/// The other way round, as loosely as clients write it; nothing of what is none.
+pub fn waveform(given: &Value) -> Vec<f32> {
+    let parsed;
+    let array = match given {
+        Value::Array(values) => values,
+        Value::String(text) => match serde_json::from_str(text) {
+            Ok(Value::Array(values)) => {
+                parsed = values;
+                &parsed
+            }
+            _ => return Vec::new(),
+        },
+        _ => return Vec::new(),
+    };
+    let values: Option<Vec<f32>> = array.iter().take(MOST_VALUES).map(|value| Some(value.as_f64()? as f32)).collect();
+    values.unwrap_or_default().into_iter().map(|value| value.clamp(0.0, 1.0)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use prost_types::Timestamp;
+    use proto::chat::v1::{Live, Member, Online, Presence};
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(frame: Value) -> Result<Incoming, Senseless> {
+        Incoming::read(&frame.to_string())
+    }
+
+    fn what(frame: Value) -> What {
+        read(frame).unwrap().what
+    }
+
+    fn draft(text: &str) -> Draft {
+        Draft { text: text.to_owned(), ..Draft::default() }
+    }
+
+    #[test]
+    fn messages_are_understood_as_every_client_writes_them() {
+        for frame in [
+            json!({"type": "chat_message", "text": "Hola"}),
+            json!({"type": "chat_message", "text": "", "content": "Hola"}),
+            json!({"type": "chat_message", "text": null, "content": "Hola", "media_id": null, "client_msg_id": null}),
+            json!({"content": "Hola"}),
+            json!({"message": "Hola"}),
+            json!({"message": {"content": "Hola"}}),
+            json!({"type": null, "text": "Hola"}),
+        ] {
+            assert_eq!(what(frame), What::Message(draft("Hola")));
+        }
+        let whole = json!({
+            "type": "chat_message", "text": " Hola ", "room_id": "14", "media_id": "55", "client_msg_id": 7,
+            "reply_to": 3, "media_spectrum": [0.5, 2, -1],
+        });
+        let draft = Draft {
+            media_number: 55,
+            client_msg_id: "json:7".to_owned(),
+            reply_to: 3,
+            waveform: vec![0.5, 1.0, 0.0],
+            ..draft(" Hola ")
+        };
+        assert_eq!(read(whole), Ok(Incoming { room: Some(14), what: What::Message(draft) }));
+    }
+
+    #[test]
+    fn other_frames_are_understood() {
+        let frame = json!({"type": "mark_read", "room_id": 14, "message_ids": [1, "2"]});
+        assert_eq!(read(frame), Ok(Incoming { room: Some(14), what: What::MarkRead(vec![1, 2]) }));
+        assert_eq!(what(json!({"type": "mark_read", "message_ids": null})), What::MarkRead(vec![]));
+        assert_eq!(what(json!({"type": "typing"})), What::Typing(true));
+        assert_eq!(what(json!({"type": "typing", "is_typing": false})), What::Typing(false));
+        let edit = json!({"type": "edit_message", "message_id": 9, "content": "Otra"});
+        assert_eq!(what(edit), What::Edit(9, "Otra".to_owned()));
+        assert_eq!(what(json!({"type": "delete_message", "message_id": 9})), What::Delete(9));
+        assert_eq!(what(json!({"type": "ping"})), What::Ping);
+        assert_eq!(what(json!({"type": "get_online_users"})), What::OnlineUsers);
+        for unknown in [json!({"type": "preview"}), json!({"type": 7, "text": "Hola"}), json!({})] {
+            assert_eq!(what(unknown), What::Unknown);
+        }
+    }
+
+    #[test]
+    fn frames_without_sense_are_told_apart_from_unknown_ones() {
+        for frame in [
+            json!([]),
+            json!("Hola"),
+            json!({"type": "chat_message", "text": 1.5e300, "media_id": "x"}),
+            json!({"type": "chat_message", "text": ["Hola"]}),
+            json!({"type": "chat_message", "text": "a\u{0}b"}),
+            json!({"type": "mark_read", "message_ids": "x"}),
+            json!({"type": "edit_message"}),
+        ] {
+            assert_eq!(read(frame), Err(Senseless(None)));
+        }
+        let frame = json!({"type": "chat_message", "text": [], "client_msg_id": "a"});
+        assert_eq!(read(frame), Err(Senseless(Some(json!("a")))));
+        assert_eq!(Incoming::read(""), Err(Senseless(None)));
+    }
+
+    fn shown(frame: ServerFrame) -> Vec<Value> {
+        Outgoing::of(frame).into_iter().map(|out| serde_json::from_str(&Out::from(out).text).unwrap()).collect()
+    }
+
+    fn of(frame: Heard) -> Value {
+        shown(ServerFrame { room_number: 14, frame: Some(frame), ..ServerFrame::default() }).pop().unwrap()
+    }
+
+    const AT: Option<Timestamp> = Some(Timestamp { seconds: 1_763_836_440, nanos: 123_456_000 });
+
+    fn stored() -> v1::Message {
+        v1::Message {
+            number: 812,
+            room_number: 14,
+            sequence: 3,
+            change: 5,
+            sender_number: 7,
+            text: "Hola".to_owned(),
+            client_msg_id: "c1".to_owned(),
+            created_at: AT,
+            receipts: vec![v1::Receipt { user_number: 9, delivered_at: AT, ..Default::default() }],
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn a_message_has_all_the_names_it_ever_had() {
+        let beside = Beside { username: Some("Ana".to_owned()), ..Beside::default() };
+        let out = Out::from(Outgoing::Message(Box::new(ChatMessage::of(stored(), beside))));
+        assert_eq!(
+            serde_json::from_str::<Value>(&out.text).unwrap(),
+            json!({
+                "type": "chat_message", "message_id": 812, "id": 812, "sender_id": 7, "username": "Ana",
+                "text": "Hola", "content": "Hola", "message": "Hola", "room_id": "14", "room": "14",
+                "media_id": null, "media_url": null, "media_spectrum": null, "client_msg_id": "c1",
+                "timestamp": "2025-11-22T18:34:00.123456+00:00", "sequence": 3, "change": 5, "reply_to": null,
+                "edited_at": null, "deleted_at": null,
+                "receipts": [{
+                    "user_id": 9, "delivered": true, "delivered_at": "2025-11-22T18:34:00.123456+00:00",
+                    "read": false, "read_at": null,
+                }],
+            })
+        );
+        assert_eq!(out.kind, "chat_message");
+    }
+
+    #[test]
+    fn changes_and_receipts_are_told() {
+        let edited = v1::Message { edited_at: AT, ..stored() };
+        assert_eq!(
+            of(Heard::Changed(edited)),
+            json!({
+                "type": "message_edited", "message_id": 812, "room_id": "14", "text": "Hola", "content": "Hola",
+                "edited_at": "2025-11-22T18:34:00.123456+00:00", "censored": false, "sequence": 3, "change": 5,
+            })
+        );
+        let deleted = v1::Message { deleted_at: AT, ..stored() };
+        let at = "2025-11-22T18:34:00.123456+00:00";
+        assert_eq!(
+            of(Heard::Changed(deleted)),
+            json!({
+                "type": "message_deleted", "message_id": 812, "room_id": "14", "deleted_at": at, "sequence": 3,
+                "change": 5,
+            })
+        );
+        let news = |read| ReceiptNews { user_number: 9, read, numbers: vec![812, 813], at: AT, ..Default::default() };
+        let frame =
+            |read| ServerFrame { room_number: 14, frame: Some(Heard::Receipt(news(read))), ..ServerFrame::default() };
+        assert_eq!(
+            shown(frame(true)),
+            [json!({"type": "messages_read", "message_ids": [812, 813], "user_id": 9, "room_id": "14", "read_at": at})]
+        );
+        let delivered = |id| json!({"type": "message_delivered", "message_id": id, "user_id": 9, "room_id": "14", "delivered_at": at});
+        assert_eq!(shown(frame(false)), [delivered(812), delivered(813)]);
+    }
+
+    #[test]
+    fn the_rest_is_told_too() {
+        let presence = |online| Presence { user_number: 9, online, last_seen_at: None, ..Presence::default() };
+        for (frame, expected) in [
+            (Heard::Presence(presence(true)), json!({"type": "presence.online", "user_id": 9})),
+            (Heard::Presence(presence(false)), json!({"type": "presence.offline", "user_id": 9, "last_seen": null})),
+            (
+                Heard::Online(Online { people: vec![presence(true)] }),
+                json!({"type": "online_users_list", "users": [9]}),
+            ),
+            (
+                Heard::Typing(TypingNews { active: true, user_number: 9, ..Default::default() }),
+                json!({"type": "typing", "user_id": 9, "room_id": "14", "is_typing": true}),
+            ),
+            (Heard::Live(Live { change: 5 }), json!({"type": "live", "room_id": "14", "change": 5})),
+            (
+                Heard::Room(v1::Room {
+                    number: 14,
+                    name: "Toros".to_owned(),
+                    members: vec![Member { user_number: 7, admin: true, ..Member::default() }],
+                    ..Default::default()
+                }),
+                json!({
+                    "type": "room_changed", "room_id": "14", "name": "Toros", "participants_ids": [7],
+                    "admins_ids": [7],
+                }),
+            ),
+            (
+                Heard::Error(FrameError {
+                    reason: "RATE_LIMITED".to_owned(),
+                    client_msg_id: "json:7".to_owned(),
+                    retry_after_ms: 900,
+                    ..Default::default()
+                }),
+                json!({
+                    "type": "error", "code": "rate_limited", "message": "", "client_msg_id": 7, "retry_after_ms": 900,
+                }),
+            ),
+            (
+                Heard::Error(FrameError { reason: "NOT_A_MEMBER".to_owned(), ..Default::default() }),
+                json!({"type": "error", "code": "not_participant", "message": "", "client_msg_id": null}),
+            ),
+        ] {
+            assert_eq!(of(frame), expected);
+        }
+    }
+
+    #[test]
+    fn loudness_is_found_wherever_a_client_put_it() {
+        for described in [
+            r#"[0.1, 1]"#,
+            r#"{"spectrum": [0.1, 1]}"#,
+            r#"{"n": 3, "bins": [0.1, 1], "other": [7]}"#,
+            r#"{"peaks": [0.1, 1]}"#,
+        ] {
+            assert_eq!(spectrum(&[], Some(described)), Some(vec![0.1, 1.0]), "{described}");
+        }
+        assert_eq!(spectrum(&[0.1], Some("[7]")), Some(vec![0.1]));
+        for none in ["0", "[\"x\"]", "{}", "toro"] {
+            assert_eq!(spectrum(&[], Some(none)), None, "{none}");
+        }
+        assert_eq!(waveform(&json!("[0.5]")), [0.5]);
+        assert_eq!(waveform(&json!(["x"])), [] as [f32; 0]);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn no_text_makes_the_reader_panic(text: String, kind in "chat_message|mark_read|typing|edit_message") {
+            let _ = Incoming::read(&text);
+            let frame = json!({"type": kind, "text": text, "message_ids": text, "message_id": text, "is_typing": text});
+            let _ = Incoming::read(&frame.to_string());
+        }
+    }
+}
