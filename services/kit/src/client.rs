@@ -27,8 +27,9 @@ use crate::net::Dial;
 
 /// One HTTP/2 connection is one task on each side; a second one uses the second core.
 const CONNECTIONS: usize = 2;
-/// What a connection lets a peer send before we have read it: for a call, and for all calls together.
-const WINDOWS: (u32, u32) = (1 << 20, 4 << 20);
+/// What a connection lets a peer send before we have read it: for a call, and for all calls together. The second is no
+/// limit, or a few slow readers of large answers would keep everybody else's away.
+const WINDOWS: (u32, u32) = (1 << 20, 1 << 30);
 /// The same where calls are streams that live long, and some are not read for a while: a thousand that stand still must
 /// not fill the connection of the others.
 const STREAMS_WINDOWS: (u32, u32) = (64 << 10, 64 << 20);
