@@ -3,15 +3,25 @@
 
 #![allow(clippy::unwrap_used, reason = "what a test does not expect makes it fail")]
 
+mod history;
+mod messages;
+mod plans;
+mod presence;
+mod races;
+mod receipts;
+mod replicas;
+mod rooms;
 mod streams;
 mod stubs;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chat::Chat;
 use kit::Peer;
 use kit::error::Details;
 use kit::inbox::{Consumer, Received};
+use kit::service::Mesh;
 use proto::Event;
 use proto::access::v1::Role;
 use proto::chat::v1::chat_service_client::ChatServiceClient;
@@ -31,7 +41,7 @@ use uuid::Uuid;
 use crate::stubs::{Media, Users};
 
 /// How long a frame that must come may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The service, alone with its peers' stand-ins.
 struct World {
@@ -65,6 +75,11 @@ impl World {
         Self::build(harness, Some(redis), "off")
     }
 
+    /// One replica that counts how often people write.
+    async fn limited(rate: &str) -> Self {
+        Self::build(Harness::new("chat", &chat::MIGRATOR).await, None, rate)
+    }
+
     fn build(harness: Harness, redis: Option<Redis>, rate: &str) -> Self {
         let (media, users) = (Media::default(), Users::default());
         harness.stub("media", MediaServiceServer::new(media.clone()));
@@ -89,6 +104,12 @@ impl World {
         Somebody { id, number, peer: self.harness.with_token(&token), token }
     }
 
+    /// Somebody who has not signed in.
+    fn nobody(&self) -> Somebody {
+        let peer = Peer::new("chat", self.harness.network.stranger("chat"));
+        Somebody { id: Uuid::nil(), number: 0, token: String::new(), peer }
+    }
+
     /// Two people and their room.
     async fn pair(&self) -> (Somebody, Somebody, Room) {
         let (ana, ben) = (self.person(1), self.person(2));
@@ -103,6 +124,29 @@ impl World {
         let routes = chat.routes();
         tokio::spawn(async move { service.serve_on(routes, incoming).await.unwrap() });
         chat
+    }
+
+    /// A replica in a process of its own, as far as a test can have one: it may end, or be killed, alone.
+    async fn process(&self, name: &'static str) -> Process {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let (stop, mut config) = (kit::Stop::new(), self.harness.service.config.clone());
+        config.mesh.grace_seconds = 30;
+        let (network, clock) = (self.harness.network.clone(), self.harness.clock.clone());
+        let starting = {
+            let stop = stop.clone();
+            runtime.spawn(async move {
+                let db = kit::db::connect(&config.database_url, 8, "chat").await.unwrap();
+                let mesh = Mesh::join_with("chat", &config.mesh, network.dialler("chat"), clock, stop).await.unwrap();
+                let (service, incoming) = (Arc::new(kit::Service { mesh, db, config }), network.listen(name));
+                let chat = Chat::start(&service, "off".parse().unwrap());
+                let serving = service.clone();
+                tokio::spawn(async move { serving.serve_on(chat.routes(), incoming).await.unwrap() });
+                service
+            })
+        };
+        let service = starting.await.unwrap();
+        self.harness.signer.trust(service.verifier.keys());
+        Process { stop, runtime: Some(runtime) }
     }
 
     /// The same person as a client of another replica.
@@ -136,6 +180,31 @@ impl World {
         .fetch_all(&self.harness.service.db)
         .await
         .unwrap()
+    }
+}
+
+/// See [`World::process`].
+struct Process {
+    stop: kit::Stop,
+    runtime: Option<tokio::runtime::Runtime>,
+}
+
+impl Process {
+    /// As `kill -9` does: nothing is said, written or told any more.
+    fn kill(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 
@@ -177,10 +246,44 @@ impl Somebody {
         Ok(self.chat().send_message(request).await?.into_inner())
     }
 
+    /// The first 200 messages of a room.
     async fn history(&self, room: &Room) -> Vec<Message> {
         let request =
             ListMessagesRequest { room_id: room.id.clone(), page_size: 200, ..ListMessagesRequest::default() };
-        self.messages().list_messages(request).await.unwrap().into_inner().messages
+        self.list(request).await.unwrap().messages
+    }
+
+    async fn list(&self, request: ListMessagesRequest) -> Result<ListMessagesResponse, Status> {
+        Ok(self.messages().list_messages(request).await?.into_inner())
+    }
+
+    /// A room with its latest 50 messages.
+    async fn see(&self, room: &Room) -> Result<Room, Status> {
+        let request = GetRoomRequest { room: Some(key(room)), messages: 50 };
+        Ok(self.rooms().get_room(request).await?.into_inner())
+    }
+
+    async fn edit(&self, message: &Message, text: &str) -> Result<Message, Status> {
+        let request = EditMessageRequest { message: Some(named(message)), text: text.into() };
+        Ok(self.messages().edit_message(request).await?.into_inner())
+    }
+
+    async fn delete(&self, message: &Message) -> Result<Message, Status> {
+        let request = DeleteMessageRequest { message: Some(named(message)) };
+        Ok(self.messages().delete_message(request).await?.into_inner())
+    }
+
+    /// Reads all of a room; the numbers of what was unread.
+    async fn read_all(&self, room: &Room) -> Vec<i64> {
+        self.mark_read(MarkReadRequest { room: Some(key(room)), ..Default::default() }).await.unwrap().numbers
+    }
+
+    async fn mark_read(&self, request: MarkReadRequest) -> Result<MarkReadResponse, Status> {
+        Ok(self.rooms().mark_read(request).await?.into_inner())
+    }
+
+    async fn leave(&self, room: &Room) -> Result<(), Status> {
+        self.rooms().leave_room(LeaveRoomRequest { room: Some(key(room)) }).await.map(drop)
     }
 
     /// Opens a stream on a room, from now on.
@@ -260,6 +363,38 @@ impl Line {
 
 fn key(room: &Room) -> RoomKey {
     RoomKey { key: Some(room_key::Key::Id(room.id.clone())) }
+}
+
+fn named(message: &Message) -> MessageKey {
+    MessageKey { key: Some(message_key::Key::Id(message.id.clone())) }
+}
+
+fn receipt(frame: Frame) -> Option<ReceiptNews> {
+    match frame {
+        Frame::Receipt(receipt) => Some(receipt),
+        _ => None,
+    }
+}
+
+fn presence(frame: Frame) -> Option<(i64, bool)> {
+    match frame {
+        Frame::Presence(presence) => Some((presence.user_number, presence.online)),
+        _ => None,
+    }
+}
+
+fn closing(frame: Frame) -> Option<ClosingReason> {
+    match frame {
+        Frame::Closing(closing) => Some(closing.reason()),
+        _ => None,
+    }
+}
+
+fn error(frame: Frame) -> Option<(String, String)> {
+    match frame {
+        Frame::Error(error) => Some((error.reason, error.client_msg_id)),
+        _ => None,
+    }
 }
 
 fn texts<'a>(messages: impl IntoIterator<Item = &'a Message>) -> Vec<&'a str> {

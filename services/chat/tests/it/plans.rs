@@ -1,0 +1,193 @@
+//! How PostgreSQL runs what is asked often, on tables of some size, with the statements as the service prepared them.
+
+use sqlx::{AssertSqlSafe, PgPool};
+
+use super::*;
+
+/// 2,000 rooms, among them one of 30,000 messages; 70,000 messages, 400,000 marks. The person with the id 1 is in 500
+/// rooms and in the large one.
+async fn fill(db: &PgPool) {
+    for statement in [
+        "insert into rooms (id, kind, created_by_id, created_by_number, created_at, last_activity_at, last_sequence,
+             last_change, members_count)
+         select lpad(to_hex(n), 32, 'a')::uuid, 'GROUP', lpad('1', 32, '0')::uuid, 1, '2026-01-01',
+             timestamptz '2026-02-01' - n * interval '1 minute', size, size, 5
+         from generate_series(1, 2000) n, lateral (select case when n = 1 then 30000 else 20 end as size) s",
+        // The first five people of the large room, and five of 10,000 in each other one.
+        "insert into members (room_id, user_id, user_number, position, joined_at)
+         select lpad(to_hex(n), 32, 'a')::uuid, lpad(to_hex(p), 32, '0')::uuid, p, p, '2026-01-01'
+         from generate_series(1, 2000) n, lateral (
+             select case when k = 1 and n % 4 = 1 then 1 when n = 1 then k else 10 + (n * 7 + k * 1999) % 9990 end as p
+             from generate_series(1, 5) k
+         ) p on conflict do nothing",
+        "insert into messages (id, room_id, sequence, sent_change, change, sender_id, sender_number, kind, text,
+             client_msg_id, created_at)
+         select gen_random_uuid(), r.id, s, s, s, m.user_id, m.user_number, 'TEXT',
+             'vaca ' || md5(s::text) || ' ' || case when s % 3000 = 0 then 'toro' else 'ternero' end, s::text,
+             timestamptz '2026-01-01' + s * interval '1 second'
+         from rooms r cross join lateral generate_series(1, r.last_sequence) s
+         join lateral (
+             select user_id, user_number from members where room_id = r.id order by position offset s % 4 limit 1
+         ) m on true",
+        "update messages set change = 30000 + sequence
+         where room_id = lpad('1', 32, 'a')::uuid and sequence % 100 = 0",
+        "update rooms set last_change = 60000 where id = lpad('1', 32, 'a')::uuid",
+        "insert into marks (room_id, user_id, read, through, at)
+         select m.room_id, m.user_id, read, s, '2026-01-02'
+         from members m join rooms r on r.id = m.room_id
+             cross join lateral generate_series(1, r.last_sequence - 10, 3) s, (values (false), (true)) as v (read)",
+        "update members m set delivered_through = r.last_sequence - 10, read_through = r.last_sequence - 10
+         from rooms r where r.id = m.room_id",
+        "insert into read_ahead (room_id, user_id, sequence, at)
+         select m.room_id, m.user_id, r.last_sequence - 1, '2026-01-02' from members m join rooms r on r.id = m.room_id",
+        "insert into blocks (blocker_id, blocked_id, blocked_number, created_at)
+         select lpad(to_hex(n % 300), 32, '0')::uuid, lpad(to_hex(300 + n / 300), 32, '0')::uuid, 300 + n / 300, now()
+         from generate_series(1, 50000) n",
+        "vacuum analyze",
+    ] {
+        sqlx::query(statement).execute(db).await.unwrap();
+    }
+}
+
+/// The plans of the statement that contains all `parts`, as the service prepared it: for these arguments, and for any.
+async fn plans(db: &PgPool, parts: &[&str], arguments: &str) -> [Value; 2] {
+    let mut connections = Vec::new();
+    for _ in 0..db.size() {
+        connections.push(db.acquire().await.unwrap());
+    }
+    for connection in &mut connections {
+        let statements: Vec<(String, String)> = sqlx::query_as("select name, statement from pg_prepared_statements")
+            .fetch_all(&mut **connection)
+            .await
+            .unwrap();
+        let found = statements.iter().find(|(_, statement)| parts.iter().all(|part| statement.contains(part)));
+        if let Some((name, _)) = found {
+            let mut plans = Vec::new();
+            for mode in ["force_custom_plan", "force_generic_plan"] {
+                sqlx::query(AssertSqlSafe(format!("set plan_cache_mode = {mode}")))
+                    .execute(&mut **connection)
+                    .await
+                    .unwrap();
+                let explain = AssertSqlSafe(format!("explain (format json) execute {name} ({arguments})"));
+                plans.push(sqlx::query_scalar(explain).fetch_one(&mut **connection).await.unwrap());
+            }
+            return plans.try_into().unwrap();
+        }
+    }
+    panic!("no statement with {parts:?} was run");
+}
+
+/// Every node of a plan.
+fn nodes(plan: &Value) -> Vec<&Value> {
+    let mut all = vec![plan];
+    for inner in plan["Plans"].as_array().into_iter().flatten() {
+        all.extend(nodes(inner));
+    }
+    all
+}
+
+#[tokio::test]
+async fn no_question_reads_a_whole_table() {
+    let world = World::start().await;
+    let db = &world.harness.service.db;
+    fill(db).await;
+    let (one, two) = (Uuid::from_u128(1), Uuid::from_u128(2));
+    let somebody = |id: Uuid, number| {
+        let claims = token_claims(id, number, &[Role::Consumer], world.harness.clock.now().timestamp());
+        let token = world.harness.signer.sign(&claims);
+        Somebody { id, number, peer: world.harness.with_token(&token), token }
+    };
+    let (ana, ben) = (somebody(one, 1), somebody(two, 2));
+    let large = format!("{}1", "a".repeat(31)).parse::<Uuid>().unwrap();
+    let room = Room { id: large.to_string(), ..Room::default() };
+    use_everything(&ana, &ben, &room).await;
+
+    let (large, me) = (format!("'{large}'::uuid"), format!("'{one}'::uuid"));
+    let moment = "timestamptz '2026-01-01 02:00:00+00'";
+    for (parts, arguments) in [
+        // Pages of history.
+        (&["order by m.sequence offset $4"][..], format!("{large}, 20000, 30000, 0, 51")),
+        (&["order by m.sequence desc offset $4"], format!("{large}, 0, 9223372036854775807, 0, 51")),
+        (&["order by first.number offset $2"], format!("{me}, 0, 51")),
+        (&["order by last.number desc offset $2"], format!("{me}, 0, 51")),
+        (&["sum(r.last_sequence"], me.clone()),
+        (&["latest on latest.room"], format!("array[{large}], array[0], 20")),
+        (&["m.searched @@"], format!("{me}, null, 'vaca & toro:*', 9223372036854775807, 21")),
+        // Coming back.
+        (&["m.sent_change > $2"], format!("{large}, 29000, 30000, 0, 200")),
+        (&["m.change > $3 and m.sent_change <= $2"], format!("{large}, 29000, 50000, 0, 200")),
+        (&["select sent_change from messages where room_id = $1"], format!("{large}, 29000")),
+        // Unread counts.
+        (&["count(*) filter (where unread.messages > 0)"], format!("{me}, '{{}}', now()")),
+        (&["with mine as materialized"], format!("{me}, '{{}}', null, false, null, 0, 0, 21")),
+        (
+            &["where me.room_id = $1 and me.user_id = $2 and me.left_at is null and not me.hidden"],
+            format!("{large}, {me}"),
+        ),
+        // Receipts.
+        (&["m.room_id, m.position, mark.through"], format!("array[{large}], array[29950], array[30000], 100")),
+        (&["sequence > moved.after"], format!("array[{large}], array[{me}], array[29990], array[30000]")),
+        (&["m.delivered_through < r.last_sequence"], format!("{me}, {moment}")),
+        (&["sender_id is distinct from $2", "sequence <= $4"], format!("{large}, {me}, 29990, 30000, 1000")),
+        (&["insert into read_ahead"], format!("{large}, {me}, 29990, array[5, 6]::bigint[], '{{}}', {moment}")),
+        (&["select m.sequence - 1 from messages m"], format!("{large}, {me}, 29990, 30000")),
+        // Single messages.
+        (&["(m.id = $1 or m.number = $2) and m.sequence > me.cleared_through"], format!("null, 500, {me}")),
+        (&["m.client_msg_id = $3"], format!("{large}, {me}, '400'")),
+        // People.
+        (&["order by \"number!\" limit 5000"], me.clone()),
+        (&["nulls last, r.number desc limit 1000"], me.clone()),
+        (&["from members m join blocks b"], format!("{large}, {me}")),
+        (&["r.members_count <= 100 and m.user_id <> $2"], format!("{large}, {me}, {moment}")),
+    ] {
+        for plan in plans(db, parts, &arguments).await {
+            for node in nodes(&plan[0]["Plan"]) {
+                let (kind, table) = (node["Node Type"].as_str().unwrap(), node["Relation Name"].as_str());
+                let whole = kind == "Seq Scan" && table.is_some_and(|table| table != "last_seen");
+                assert!(!whole, "{parts:?} reads all of {table:?}:\n{plan:#}");
+            }
+        }
+    }
+    // A page of the large room costs what it shows: no sort, and no more rows than asked for.
+    let page = &plans(db, &["order by m.sequence desc offset $4"], &format!("{large}, 0, 9223372036854775807, 0, 51"))
+        .await[0];
+    assert!(
+        nodes(&page[0]["Plan"]).iter().all(|node| !node["Node Type"].as_str().unwrap().ends_with("Sort")),
+        "{page:#}"
+    );
+    let used = nodes(&page[0]["Plan"]).iter().any(|node| node["Index Name"] == "messages_sequence_key");
+    assert!(used, "{page:#}");
+}
+
+async fn use_everything(ana: &Somebody, ben: &Somebody, room: &Room) {
+    let in_room = ListMessagesRequest { room_id: room.id.clone(), ..Default::default() };
+    for newest_first in [false, true] {
+        let request = ListMessagesRequest { newest_first, ..in_room.clone() };
+        assert_eq!(ana.list(request).await.unwrap().messages.len(), 50);
+        let everywhere = ListMessagesRequest { newest_first, ..Default::default() };
+        assert_eq!(ana.list(everywhere).await.unwrap().total_size, 10_000);
+    }
+    let search = SearchMessagesRequest { query: "vaca toro".into(), ..Default::default() };
+    assert_eq!(ana.messages().search_messages(search).await.unwrap().into_inner().messages.len(), 10);
+    let list = ListRoomsRequest { messages: 1, ..Default::default() };
+    assert_eq!(ana.rooms().list_rooms(list).await.unwrap().into_inner().total_size, 500);
+    assert_eq!(ana.see(room).await.unwrap().messages.len(), 50);
+    ana.rooms().count_unread(CountUnreadRequest::default()).await.unwrap();
+    for open in [
+        Open { room: Some(key(room)), after: Some(29_990), ..Open::default() },
+        Open { room: Some(key(room)), since: Some(59_000), ..Open::default() },
+    ] {
+        ana.try_connect(open).await.unwrap();
+    }
+    let _inbox = ben.inbox(true).await;
+    let draft = Draft { text: "hola".into(), client_msg_id: "x".into(), ..Draft::default() };
+    let message = ana.try_send(room, draft).await.unwrap().message.unwrap();
+    ben.mark_read(MarkReadRequest { room: Some(key(room)), numbers: vec![message.number], ..Default::default() })
+        .await
+        .unwrap();
+    ben.read_all(room).await;
+    ana.edit(&message, "otra").await.unwrap();
+    let pair = OpenPairRequest { kind: RoomKind::Pair.into(), ..Default::default() };
+    let _ = ana.rooms().open_pair(pair).await;
+    ana.chat().list_presence(ListPresenceRequest::default()).await.unwrap();
+}
