@@ -204,7 +204,8 @@ impl Chat {
             (None, _) => {}
         }
         let limit = size(request.page_size, 50, 200);
-        let skip = i64::from(request.skip);
+        // The token is behind what was skipped.
+        let skip = if from.is_none() { request.skip.into() } else { 0 };
         let mut conn = self.db.acquire().await?;
         let mut rows = match request.newest_first {
             true => list_newest(&mut *conn, &range, skip, limit + 1).await?,
@@ -230,8 +231,8 @@ impl Chat {
         }
         let scope = format!("ListMessages {} {}", caller.id, request.newest_first);
         // Rooms interleave, so a page is a number of rows to leave out.
-        let skip = self.pager.open(&scope, &request.page_token)?.unwrap_or(0) + i64::from(request.skip);
-        let skip = skip.min(COUNTED);
+        let from: Option<i64> = self.pager.open(&scope, &request.page_token)?;
+        let skip = from.unwrap_or(request.skip.into()).min(COUNTED);
         let limit = size(request.page_size, 50, 200);
         let mut conn = self.db.acquire().await?;
         let mut rows = match request.newest_first {

@@ -99,12 +99,22 @@ impl RoomService for Chat {
             kinds,
             archived: request.archived,
             after: after.map(|(micros, number)| (micros.and_then(DateTime::from_timestamp_micros), number)),
-            skip: request.skip.into(),
+            // The token is behind what was skipped.
+            skip: if after.is_none() { request.skip.into() } else { 0 },
             limit: limit + 1,
         };
         let mut conn = self.db.acquire().await.map_err(kit::Error::from)?;
         let mut rows = list_rooms(&mut *conn, caller.id, &filter).await?;
-        let total_size = rows.first().map_or(0, |row| row.total.min(10_000)) as i32;
+        let total = match rows.first() {
+            Some(row) => row.total,
+            // Behind the end there are as many as before it.
+            None if filter.skip > 0 || filter.after.is_some() => {
+                let first = Filter { after: None, skip: 0, limit: 1, ..filter };
+                list_rooms(&mut *conn, caller.id, &first).await?.first().map_or(0, |row| row.total)
+            }
+            None => 0,
+        };
+        let total_size = total.min(10_000) as i32;
         let more = rows.len() as i64 > limit;
         rows.truncate(limit as usize);
         let next_page_token = match rows.last() {
