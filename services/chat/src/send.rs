@@ -35,7 +35,6 @@ impl Chat {
     /// Stores a message and tells it, unless it is stored already; whether it is new.
     pub(crate) async fn send(&self, caller: Caller, room: Uuid, draft: &Draft) -> kit::Result<(Message, bool)> {
         check(draft)?;
-        self.limits.take(caller.id, self.now())?;
         // Before the transaction, which should not stay open while a peer is asked.
         let file = self.attachment(caller.id, draft).await?;
 
@@ -57,6 +56,8 @@ impl Chat {
         if draft.reply_to > locked.last_sequence {
             return Err(invalid_because("reply_to", "REPLY_NOT_FOUND", "no such message in this room"));
         }
+        // Only what is new counts: who comes back sends again whatever was not acknowledged.
+        self.limits.take(caller.id, self.now())?;
         let new = NewMessage {
             id: Uuid::now_v7(),
             room,
