@@ -83,7 +83,10 @@ create table messages (
     edited_at timestamptz,
     deleted_at timestamptz,
     censored boolean not null default false,
-    searched tsvector not null generated always as (to_tsvector('simple', plain(text))) stored,
+    -- Punctuation parts words, or PostgreSQL would take prices, addresses and paths for single ones.
+    searched tsvector not null generated always as (
+        to_tsvector('simple', regexp_replace(plain(text), '[!-/:-@[-`{-~]+', ' ', 'g'))
+    ) stored,
     constraint messages_sequence_key unique (room_id, sequence),
     -- One name, one message, however often it is sent.
     constraint messages_once_per_client_msg_id unique (room_id, sender_id, client_msg_id),
