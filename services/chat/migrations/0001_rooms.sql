@@ -96,6 +96,22 @@ create table messages (
     constraint messages_of_nobody_are_notices check ((sender_id is null) = (kind = 'SYSTEM'))
 );
 
+-- The first sequence of a room that was not sent before this moment; one behind the last if all were. Times rise with
+-- sequences, so that some twenty looks find it and no index has to be kept for it.
+create function sequence_at(room uuid, moment timestamptz) returns bigint
+    language sql stable strict parallel safe
+    return (
+        with recursive search (before, behind) as (
+            select 0::bigint, last_sequence + 1 from rooms where id = room
+            union all
+            select case when m.created_at < moment then m.sequence else before end,
+                case when m.created_at < moment then behind else m.sequence end
+            from search join messages m on m.room_id = room and m.sequence = (before + behind) / 2
+            where behind - before > 1
+        )
+        select min(behind) from search
+    );
+
 -- What a room has changed since somebody left: what was sent, and what else happened to messages.
 create unique index messages_sent on messages (room_id, sent_change);
 create index messages_changed on messages (room_id, change) where change > sent_change;

@@ -19,8 +19,8 @@ mod wire;
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use kit::error::{Error, denied, not_found};
+use chrono::{DateTime, Datelike, Utc};
+use kit::error::{Error, denied, invalid, not_found};
 use moka::sync::Cache;
 use proto::chat::v1::chat_service_server::ChatServiceServer;
 use proto::chat::v1::message_service_server::MessageServiceServer;
@@ -154,6 +154,13 @@ pub async fn run(config: Config, stop: kit::Stop) -> anyhow::Result<()> {
     let chat = Chat::start(&kit, config.rate);
     kit.consume(chat.clone());
     kit.serve(chat.routes()).await
+}
+
+/// A moment that a request names.
+fn moment(field: &'static str, at: prost_types::Timestamp) -> kit::Result<DateTime<Utc>> {
+    DateTime::from_timestamp(at.seconds, at.nanos.clamp(0, 999_999_999) as u32)
+        .filter(|at| (1970..10_000).contains(&at.year()))
+        .ok_or_else(|| invalid(field, "must be a moment before the year 10000"))
 }
 
 fn no_such_room() -> Error {

@@ -20,7 +20,7 @@ use self::sql::*;
 use crate::members::{LockedRoom, fetch_membership, lock_room};
 use crate::receipts::fill_receipts;
 use crate::send::check_text;
-use crate::{Chat, not_a_member};
+use crate::{Chat, moment, not_a_member};
 
 /// More messages are told as this many.
 const COUNTED: i64 = 10_000;
@@ -188,13 +188,20 @@ impl Chat {
         request: &ListMessagesRequest,
     ) -> kit::Result<ListMessagesResponse> {
         let member = self.membership(room, caller.id).await?;
-        let scope = format!("ListMessages {room} {:?} {:?} {}", request.after, request.before, request.newest_first);
+        let sent_before = request.sent_before.map(|at| moment("sent_before", at)).transpose()?;
+        let scope = format!(
+            "ListMessages {room} {:?} {:?} {sent_before:?} {}",
+            request.after, request.before, request.newest_first
+        );
         let from: Option<i64> = self.pager.open(&scope, &request.page_token)?;
         let mut range = Range {
             room,
             after: request.after.unwrap_or_default().max(member.cleared_through),
             before: request.before.unwrap_or(i64::MAX),
         };
+        if let Some(sent_before) = sent_before {
+            range.before = range.before.min(fetch_sequence_at(&self.db, room, sent_before).await?);
+        }
         let last = fetch_last_sequence(&self.db, room).await?;
         // Sequences have no gaps, so counting is arithmetic.
         let total = (last.min(range.before.saturating_sub(1)) - range.after).clamp(0, COUNTED);
@@ -229,20 +236,21 @@ impl Chat {
         if request.after.is_some() || request.before.is_some() {
             return Err(invalid("room_id", "sequences are those of a room"));
         }
-        let scope = format!("ListMessages {} {}", caller.id, request.newest_first);
+        let sent_before = request.sent_before.map(|at| moment("sent_before", at)).transpose()?;
+        let scope = format!("ListMessages {} {sent_before:?} {}", caller.id, request.newest_first);
         // Rooms interleave, so a page is a number of rows to leave out.
         let from: Option<i64> = self.pager.open(&scope, &request.page_token)?;
         let skip = from.unwrap_or(request.skip.into()).min(COUNTED);
         let limit = size(request.page_size, 50, 200);
         let mut conn = self.db.acquire().await?;
         let mut rows = match request.newest_first {
-            true => list_everywhere_newest(&mut *conn, caller.id, skip, limit + 1).await?,
-            false => list_everywhere_oldest(&mut *conn, caller.id, skip, limit + 1).await?,
+            true => list_everywhere_newest(&mut *conn, caller.id, sent_before, skip, limit + 1).await?,
+            false => list_everywhere_oldest(&mut *conn, caller.id, sent_before, skip, limit + 1).await?,
         };
         let more = rows.len() as i64 > limit && skip + limit <= COUNTED;
         rows.truncate(limit as usize);
         let next_page_token = if more { self.pager.seal(&scope, &(skip + limit))? } else { String::new() };
-        let total = count_everywhere(&mut *conn, caller.id).await?.min(COUNTED);
+        let total = count_everywhere(&mut *conn, caller.id, sent_before).await?.min(COUNTED);
         let messages = with_receipts(&mut conn, rows).await?;
         Ok(ListMessagesResponse { messages, next_page_token, total_size: total as i32 })
     }

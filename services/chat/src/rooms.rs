@@ -26,7 +26,7 @@ use crate::messages::sql::list_latest;
 use crate::messages::with_receipts;
 use crate::people::Person;
 use crate::queue::Parcel;
-use crate::{Chat, no_such_room};
+use crate::{Chat, moment, no_such_room};
 
 /// People in a group.
 const MOST_MEMBERS: usize = 2_000;
@@ -220,14 +220,7 @@ impl RoomService for Chat {
         let caller = caller(&request)?;
         let request = request.into_inner();
         let id = self.room_id(request.room.as_ref()).await?;
-        let muted_until = match request.muted_until {
-            Some(at) => Some(
-                DateTime::from_timestamp(at.seconds, at.nanos.clamp(0, 999_999_999) as u32)
-                    .filter(|at| (1970..10_000).contains(&chrono::Datelike::year(at)))
-                    .ok_or_else(|| invalid("muted_until", "must be a moment before the year 10000"))?,
-            ),
-            None => None,
-        };
+        let muted_until = request.muted_until.map(|at| moment("muted_until", at)).transpose()?;
         if !update_membership(&self.db, id, caller.id, muted_until, request.archived, self.now()).await? {
             return Err(no_such_room().into());
         }

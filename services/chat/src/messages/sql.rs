@@ -191,6 +191,7 @@ pub(crate) async fn list_latest(
 pub(crate) async fn list_everywhere_oldest(
     db: impl PgExecutor<'_>,
     user: Uuid,
+    sent_before: Option<DateTime<Utc>>,
     skip: i64,
     limit: i64,
 ) -> kit::Result<Vec<MessageRow>> {
@@ -198,7 +199,9 @@ pub(crate) async fn list_everywhere_oldest(
         "join (
              select first.id from members me
              cross join lateral (
-                 select id, number from messages where room_id = me.room_id and sequence > me.cleared_through
+                 select id, number from messages
+                 where room_id = me.room_id and sequence > me.cleared_through
+                     and sequence < coalesce(sequence_at(me.room_id, $4), 9223372036854775807)
                  order by sequence limit $2::bigint + $3::bigint
              ) first
              where me.user_id = $1 and me.left_at is null
@@ -207,7 +210,8 @@ pub(crate) async fn list_everywhere_oldest(
          order by m.number",
         user,
         skip,
-        limit
+        limit,
+        sent_before
     );
     Ok(rows.fetch_all(db).await?)
 }
@@ -215,6 +219,7 @@ pub(crate) async fn list_everywhere_oldest(
 pub(crate) async fn list_everywhere_newest(
     db: impl PgExecutor<'_>,
     user: Uuid,
+    sent_before: Option<DateTime<Utc>>,
     skip: i64,
     limit: i64,
 ) -> kit::Result<Vec<MessageRow>> {
@@ -222,7 +227,9 @@ pub(crate) async fn list_everywhere_newest(
         "join (
              select last.id from members me
              cross join lateral (
-                 select id, number from messages where room_id = me.room_id and sequence > me.cleared_through
+                 select id, number from messages
+                 where room_id = me.room_id and sequence > me.cleared_through
+                     and sequence < coalesce(sequence_at(me.room_id, $4), 9223372036854775807)
                  order by sequence desc limit $2::bigint + $3::bigint
              ) last
              where me.user_id = $1 and me.left_at is null
@@ -231,19 +238,26 @@ pub(crate) async fn list_everywhere_newest(
          order by m.number desc",
         user,
         skip,
-        limit
+        limit,
+        sent_before
     );
     Ok(rows.fetch_all(db).await?)
 }
 
 /// How many messages all of somebody's rooms have together, at most 10,001. Every sequence is a message.
-pub(crate) async fn count_everywhere(db: impl PgExecutor<'_>, user: Uuid) -> kit::Result<i64> {
+pub(crate) async fn count_everywhere(
+    db: impl PgExecutor<'_>,
+    user: Uuid,
+    sent_before: Option<DateTime<Utc>>,
+) -> kit::Result<i64> {
     let count = sqlx::query_scalar!(
-        r#"select least(coalesce(sum(r.last_sequence - least(me.cleared_through, r.last_sequence)), 0), 10001)::bigint
+        r#"select least(coalesce(sum(greatest(before.sequence - 1 - me.cleared_through, 0)), 0), 10001)::bigint
                as "count!"
            from members me join rooms r on r.id = me.room_id
+           cross join lateral (select coalesce(sequence_at(r.id, $2), r.last_sequence + 1) as sequence) before
            where me.user_id = $1 and me.left_at is null"#,
-        user
+        user,
+        sent_before
     );
     Ok(count.fetch_one(db).await?)
 }
@@ -487,6 +501,16 @@ pub(crate) async fn drop_media(tx: &mut PgConnection, room: Uuid, media: Uuid) -
     .execute(tx)
     .await?;
     Ok(())
+}
+
+/// The first sequence that was not sent before this moment.
+pub(crate) async fn fetch_sequence_at(
+    db: impl PgExecutor<'_>,
+    room: Uuid,
+    moment: DateTime<Utc>,
+) -> kit::Result<i64> {
+    let sequence = sqlx::query_scalar!("select sequence_at($1, $2)", room, moment).fetch_one(db).await?;
+    Ok(sequence.unwrap_or_default())
 }
 
 pub(crate) async fn fetch_last_sequence(db: impl PgExecutor<'_>, room: Uuid) -> kit::Result<i64> {
