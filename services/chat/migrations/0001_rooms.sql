@@ -40,6 +40,8 @@ create table members (
     position integer not null,
     admin boolean not null default false,
     joined_at timestamptz not null,
+    -- The room's last change at that moment: what came later, their inbox tells.
+    joined_change bigint not null default 0,
     -- Who left a group. Their messages stay, and they may come back.
     left_at timestamptz,
     -- Of a pair: hidden until somebody writes again. What was said up to `cleared_through` is not shown any more.

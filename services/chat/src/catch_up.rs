@@ -115,21 +115,26 @@ pub(crate) async fn fetch_head(db: &PgPool, room: Uuid, user: Uuid) -> kit::Resu
 /// A room of somebody's inbox.
 pub(crate) struct InboxRoom {
     pub(crate) id: Uuid,
+    pub(crate) joined_change: i64,
     pub(crate) number: i64,
     pub(crate) members_count: i32,
     pub(crate) last_change: i64,
     pub(crate) cleared_through: i64,
 }
 
-/// The 1,000 rooms of somebody that were active last.
+/// Rooms of one inbox.
+pub(crate) const MOST_ROOMS: usize = 1_000;
+
+/// The `MOST_ROOMS` rooms of somebody that were active last.
 pub(crate) async fn list_inbox(db: &PgPool, user: Uuid) -> kit::Result<Vec<InboxRoom>> {
     let rooms = sqlx::query_as!(
         InboxRoom,
-        "select r.id, r.number, r.members_count, r.last_change, m.cleared_through
+        "select r.id, m.joined_change, r.number, r.members_count, r.last_change, m.cleared_through
          from members m join rooms r on r.id = m.room_id
          where m.user_id = $1 and m.left_at is null
-         order by r.last_activity_at desc nulls last, r.number desc limit 1000",
-        user
+         order by r.last_activity_at desc nulls last, r.number desc limit $2",
+        user,
+        MOST_ROOMS as i64
     );
     Ok(rooms.fetch_all(db).await?)
 }

@@ -110,16 +110,16 @@ pub(crate) async fn insert_members(
     // What was said before they came is theirs to read, and neither unread nor waiting for them.
     sqlx::query!(
         "insert into members (
-             room_id, user_id, user_number, position, admin, joined_at, delivered_through, read_through
+             room_id, user_id, user_number, position, admin, joined_at, joined_change, delivered_through, read_through
          )
          select $1, p.id, p.number, (select coalesce(max(position), 0) from members where room_id = $1) + p.place,
-             p.id is not distinct from $4, $5, r.last_sequence, r.last_sequence
+             p.id is not distinct from $4, $5, r.last_change, r.last_sequence, r.last_sequence
          from unnest($2::uuid[], $3::bigint[]) with ordinality as p (id, number, place)
          join rooms r on r.id = $1
          order by p.id
          on conflict (room_id, user_id) do update
-         set left_at = null, joined_at = excluded.joined_at, admin = excluded.admin, position = excluded.position,
-             delivered_through = excluded.delivered_through, read_through = excluded.read_through",
+         set left_at = null, joined_at = excluded.joined_at, joined_change = excluded.joined_change,
+             admin = excluded.admin, position = excluded.position, delivered_through = excluded.delivered_through, read_through = excluded.read_through",
         room,
         &ids,
         &numbers,

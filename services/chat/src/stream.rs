@@ -19,7 +19,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use uuid::Uuid;
 
-use crate::catch_up::{CatchUp, Head, fetch_head, list_inbox};
+use crate::catch_up::{CatchUp, Head, MOST_ROOMS, fetch_head, list_inbox};
 use crate::hub::{Audience, Line, News, Packet, Reader, Seat};
 use crate::messages::sql::fetch_change_of;
 use crate::people::Person;
@@ -190,7 +190,7 @@ impl Stream {
         let me = Person { id: self.caller.id, number: self.caller.number };
         let mut opened = Opened { user_id: me.id.to_string(), user_number: me.number, room: None };
         let Some(room) = self.room else {
-            self.sit_down().await?;
+            self.sit_down(true).await?;
             self._stay = Some(self.chat.come(Here { place: Place::Anywhere, person: me }).await);
             self.chat.deliver_pending(me.id).await?;
             return Ok(ServerFrame { frame: Some(Frame::Opened(opened)), ..ServerFrame::default() });
@@ -215,9 +215,12 @@ impl Stream {
         })
     }
 
-    /// Takes a seat in every room of the person, and leaves those that are not theirs any more.
-    async fn sit_down(&mut self) -> kit::Result<()> {
+    /// Takes a seat in every room of the person, and leaves those that are not theirs any more. Of a room that they
+    /// entered while the stream stood, everything since is told.
+    async fn sit_down(&mut self, first: bool) -> kit::Result<()> {
         let rooms = list_inbox(&self.chat.db, self.caller.id).await?;
+        // If there are more rooms than that, this one may only have become active again.
+        let complete = rooms.len() < MOST_ROOMS;
         self.rooms.retain(|id, _| rooms.iter().any(|room| room.id == *id));
         for room in rooms {
             if let Some(told) = self.rooms.get_mut(&room.id) {
@@ -232,7 +235,8 @@ impl Stream {
                 last_change: room.last_change,
                 cleared_through: room.cleared_through,
             };
-            self.rooms.insert(room.id, Told::new(&head, room.last_change, seat));
+            let change = if !first && complete { room.joined_change } else { room.last_change };
+            self.rooms.insert(room.id, Told::new(&head, change, seat));
         }
         // What was sent while the seats were taken.
         self.reader.queue.fall_behind();
@@ -314,7 +318,7 @@ impl Stream {
             }
             Next::Rooms => match self.room {
                 Some(_) => Ok(()),
-                None => self.sit_down().await.map_err(End::Failed),
+                None => self.sit_down(false).await.map_err(End::Failed),
             },
             Next::Closing(reason) => Err(End::Closing(closing(reason, Duration::ZERO))),
         }
