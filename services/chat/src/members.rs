@@ -128,6 +128,19 @@ pub(crate) async fn insert_members(
     )
     .execute(&mut *tx)
     .await?;
+    // As the watermarks say; or what they read later would be taken for the moment they read this.
+    sqlx::query!(
+        "insert into marks (room_id, user_id, read, through, at)
+         select $1, p.id, state.read, r.last_sequence, $3
+         from unnest($2::uuid[]) as p (id) join rooms r on r.id = $1, (values (false), (true)) as state (read)
+         where r.last_sequence > 0
+         on conflict do nothing",
+        room,
+        &ids,
+        now
+    )
+    .execute(&mut *tx)
+    .await?;
     count_members(tx, room).await
 }
 
