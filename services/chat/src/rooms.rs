@@ -165,6 +165,7 @@ impl RoomService for Chat {
         self.tell_entered(id, came.iter().map(|person| person.id));
         self.tell_removed(id, &went);
         if went.contains(&caller.id) {
+            self.tell_room_to_the_rest(id).await;
             // Who took themselves out sees the room a last time.
             return Ok(Response::new(Room { id: id.to_string(), number: room.number, ..Room::default() }));
         }
@@ -213,6 +214,9 @@ impl RoomService for Chat {
             self.room_ids.invalidate(&room.number);
         }
         self.tell_removed(id, &[caller.id]);
+        if room.kind == "GROUP" && !abandoned {
+            self.tell_room_to_the_rest(id).await;
+        }
         Ok(Response::new(LeaveRoomResponse {}))
     }
 
@@ -318,8 +322,12 @@ impl Chat {
 
     /// A room of the caller's with all its members. Reason: `ROOM_NOT_FOUND`.
     pub(crate) async fn room(&self, caller: Caller, room: Uuid, messages: i64) -> kit::Result<Room> {
+        self.room_of(caller.id, room, messages).await
+    }
+
+    async fn room_of(&self, member: Uuid, room: Uuid, messages: i64) -> kit::Result<Room> {
         let mut conn = self.db.acquire().await?;
-        let row = fetch_room(&mut *conn, room, caller.id).await?.ok_or_else(no_such_room)?;
+        let row = fetch_room(&mut *conn, room, member).await?.ok_or_else(no_such_room)?;
         fill(&mut conn, vec![row], messages, MOST_MEMBERS as i64).await?.pop().ok_or_else(no_such_room)
     }
 
@@ -353,6 +361,20 @@ impl Chat {
         for user in users {
             let (line, audience) = (Line::Room(room), Audience::Only(*user));
             self.hub.tell(Packet { line, audience, news: News::Removed });
+        }
+    }
+
+    /// Tells those in a room what it is after somebody has left. The leaving holds, whatever becomes of this.
+    async fn tell_room_to_the_rest(&self, id: Uuid) {
+        let told: kit::Result<()> = async {
+            if let Some(first) = list_people(&self.db, id).await?.first() {
+                self.tell_room(id, &self.room_of(first.id, id, 0).await?);
+            }
+            Ok(())
+        }
+        .await;
+        if let Err(error) = told {
+            tracing::debug!(room.id = %id, %error, "those in the room were not told who left");
         }
     }
 
