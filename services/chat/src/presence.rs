@@ -3,7 +3,7 @@
 //! stream has gone they stay a moment, so that a reload is no farewell; when a replica dies, its lease ends and the next
 //! one to look sends its people off. While Redis is away nobody knows who is here, and nobody is said to be.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
@@ -125,11 +125,13 @@ pub(crate) struct Presence {
     replica: Arc<str>,
     /// How many streams each has here.
     here: Arc<Mutex<HashMap<Here, usize>>>,
+    /// Whose coming or going Redis did not note.
+    unsaid: Arc<Mutex<HashSet<Here>>>,
 }
 
 impl Presence {
     pub(crate) fn new(redis: Option<ConnectionManager>) -> Self {
-        Self { redis, replica: Uuid::new_v4().to_string().into(), here: Arc::default() }
+        Self { redis, replica: Uuid::new_v4().to_string().into(), here: Arc::default(), unsaid: Arc::default() }
     }
 
     /// Counts a stream; whether it is the person's first here.
@@ -209,6 +211,15 @@ impl Presence {
         Ok(())
     }
 
+    /// To be said again when Redis listens.
+    fn unsaid(&self, here: Here) {
+        self.unsaid.lock().expect("nothing panics under this lock").insert(here);
+    }
+
+    fn take_unsaid(&self) -> HashSet<Here> {
+        std::mem::take(&mut *self.unsaid.lock().expect("nothing panics under this lock"))
+    }
+
     async fn sweep(&self, now: DateTime<Utc>) -> redis::RedisResult<Vec<Here>> {
         let Some(mut redis) = self.redis.clone() else { return Ok(Vec::new()) };
         let gone: Vec<String> = SWEEP.arg(now.timestamp_millis()).arg(BATCH).invoke_async(&mut redis).await?;
@@ -237,10 +248,11 @@ impl Drop for Stay {
         tokio::spawn(async move {
             if let Err(error) = chat.presence.go(here, Utc::now()).await {
                 tracing::debug!(%error, "a farewell was not noted");
+                chat.presence.unsaid(here);
             }
             // Somebody may have come while we asked, and been taken for the one who went.
-            if chat.presence.present(here) {
-                let _ = chat.presence.come(here).await;
+            if chat.presence.present(here) && chat.presence.come(here).await.is_err() {
+                chat.presence.unsaid(here);
             }
         });
     }
@@ -255,10 +267,32 @@ impl Chat {
             match self.presence.come(here).await {
                 Ok(true) => self.tell_presence(here, true, None).await,
                 Ok(false) => {}
-                Err(error) => tracing::debug!(%error, "an arrival was not noted"),
+                Err(error) => {
+                    tracing::debug!(%error, "an arrival was not noted");
+                    self.presence.unsaid(here);
+                }
             }
         }
         stay
+    }
+
+    /// Says what Redis did not note, as it is now.
+    async fn say_again(&self) {
+        for here in self.presence.take_unsaid() {
+            let noted = async {
+                if !self.presence.present(here) {
+                    self.presence.go(here, Utc::now()).await?;
+                }
+                // Whoever has stayed, and whoever came while we asked.
+                if self.presence.present(here) && self.presence.come(here).await? {
+                    self.tell_presence(here, true, None).await;
+                }
+                redis::RedisResult::Ok(())
+            };
+            if noted.await.is_err() {
+                self.presence.unsaid(here);
+            }
+        }
     }
 
     /// Renews this replica's lease and sees off who has left, until the stop.
@@ -272,6 +306,7 @@ impl Chat {
             }
             let turn = async {
                 self.presence.renew(Utc::now()).await?;
+                self.say_again().await;
                 for here in self.presence.sweep(Utc::now()).await? {
                     self.see_off(here).await;
                 }
