@@ -367,14 +367,21 @@ impl Stream {
             Err(error) => return Err(End::Failed(error)),
         };
         let mut missed = CatchUp::new(room, &head, since);
+        // Held back: behind the last one, everything has been told.
+        let mut last: Option<ServerFrame> = None;
         loop {
             let frames = missed.next(&self.chat.db).await.map_err(End::Failed)?;
             if frames.is_empty() {
                 break;
             }
             for frame in frames {
-                self.show(room, frame).await?;
+                if let Some(before) = last.replace(frame) {
+                    self.show(room, before).await?;
+                }
             }
+        }
+        if let Some(last) = last {
+            self.show(room, ServerFrame { change: head.last_change, ..last }).await?;
         }
         if let Some(told) = self.rooms.get_mut(&room) {
             told.change = told.change.max(head.last_change);
