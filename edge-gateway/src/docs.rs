@@ -49,7 +49,7 @@ fn json(document: &'static LazyLock<Bytes>) -> Response {
     ([(CONTENT_TYPE, "application/json")], Bytes::clone(document)).into_response()
 }
 
-fn asset(kind: &'static str, bytes: &'static [u8]) -> Response {
+pub(crate) fn asset(kind: &'static str, bytes: &'static [u8]) -> Response {
     let headers = [
         (CONTENT_TYPE, kind),
         (CACHE_CONTROL, "no-cache"),

@@ -248,6 +248,7 @@ async fn no_version() -> Response {
 fn of_platform(path: &str) -> bool {
     matches!(path, "/" | "/health" | "/health/live" | "/health/ready" | "/docs")
         || path.starts_with("/docs/")
+        || path.starts_with("/demo/")
         || path.starts_with("/openapi/")
         || path.starts_with("/uploads/")
 }

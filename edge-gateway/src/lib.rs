@@ -11,6 +11,7 @@ pub mod batch;
 pub mod clients;
 pub mod conectar;
 pub mod cors;
+mod demo;
 pub mod dialect;
 pub mod docs;
 pub mod etag;

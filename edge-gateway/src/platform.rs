@@ -15,7 +15,7 @@ use crate::dialect::{Dialect, Problem};
 use crate::form::Habits;
 use crate::limit::Class;
 use crate::routes::Routes;
-use crate::{Edge, docs, files};
+use crate::{Edge, demo, docs, files};
 
 /// The state of these routes.
 #[derive(Clone)]
@@ -24,6 +24,7 @@ pub struct Platform(pub Edge);
 pub fn router() -> Router<Platform> {
     Router::new()
         .merge(docs::router())
+        .merge(demo::router())
         .merge(files::router())
         .merge(conectar::health::router())
         .method_not_allowed_fallback(only_read)
