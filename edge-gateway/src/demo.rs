@@ -7,7 +7,7 @@ use axum::routing::get;
 use crate::docs::asset;
 use crate::platform::Platform;
 
-pub fn router() -> Router<Platform> {
+pub(crate) fn router() -> Router<Platform> {
     const JS: &str = "text/javascript; charset=utf-8";
     Router::new()
         .route("/demo/chat", get(async || asset("text/html; charset=utf-8", include_bytes!("demo/chat.html"))))

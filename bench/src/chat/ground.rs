@@ -109,8 +109,8 @@ impl Ground {
             .env("ADMIN_LISTEN", admin.to_string())
             .env("GRACE_SECONDS", "5")
             .env("CHAT_RATE", "off")
-            .env("SOCKETS", "40000")
-            .env("SOCKETS_PER_ADDRESS", "40000")
+            .env("MAX_SOCKETS", "40000")
+            .env("MAX_SOCKETS_PER_ADDRESS", "40000")
             .env("LOG_FORMAT", "json");
         match program {
             EDGE => command.env("RATE_LIMITS", "off"),
