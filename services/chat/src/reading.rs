@@ -24,12 +24,12 @@ struct Place {
     last_sequence: i64,
     read_through: i64,
     cleared_through: i64,
+    marked_at: Option<DateTime<Utc>>,
 }
 
 impl Chat {
     /// Notes what the caller has read, and tells the room. Reading twice tells nothing.
     pub(crate) async fn read(&self, caller: Caller, room: Uuid, what: &Read) -> kit::Result<MarkReadResponse> {
-        let now = self.now();
         let ids = what.ids.iter().map(|id| parse_id("ids", id)).collect::<kit::Result<Vec<_>>>()?;
         let all = what.numbers.is_empty() && ids.is_empty();
         let mut tx = kit::db::begin(&self.db).await?;
@@ -38,6 +38,8 @@ impl Chat {
             self.membership(room, caller.id).await?;
             return Err(if all { no_such_room() } else { not_a_member() });
         };
+        // Looked up under the lock, and no earlier than the movement before: nothing is read before it is delivered.
+        let now = self.now().max(place.marked_at.unwrap_or_default());
         let from = place.read_through.max(place.cleared_through);
         let unread = if all {
             let through = if what.through > 0 { what.through.min(place.last_sequence) } else { place.last_sequence };
@@ -78,7 +80,7 @@ impl Chat {
 async fn lock_place(tx: &mut PgConnection, room: Uuid, user: Uuid) -> kit::Result<Option<Place>> {
     let place = sqlx::query_as!(
         Place,
-        "select r.number as room_number, r.last_sequence, m.read_through, m.cleared_through
+        "select r.number as room_number, r.last_sequence, m.read_through, m.cleared_through, m.marked_at
          from members m join rooms r on r.id = m.room_id
          where m.room_id = $1 and m.user_id = $2 and m.left_at is null
          for update of m",

@@ -89,18 +89,18 @@ impl Chat {
         let through: Vec<_> = taken.iter().map(|(_, through)| *through).collect();
         let now = self.clock.now();
         let moved = advance_delivered(&self.db, &rooms, &users, &through, now).await?;
-        self.tell_delivered(&moved, now).await
+        self.tell_delivered(&moved).await
     }
 
     /// Marks everything delivered in all rooms of a person who has just come.
     pub(crate) async fn deliver_pending(&self, user: Uuid) -> kit::Result<()> {
         let now = self.clock.now();
         let moved = advance_all_delivered(&self.db, user, now).await?;
-        self.tell_delivered(&moved, now).await
+        self.tell_delivered(&moved).await
     }
 
     /// Tells the senders, wherever they are.
-    async fn tell_delivered(&self, moved: &[Moved], now: DateTime<Utc>) -> kit::Result<()> {
+    async fn tell_delivered(&self, moved: &[Moved]) -> kit::Result<()> {
         let shown: Vec<_> = moved.iter().filter(|moved| moved.members_count <= MOST_MEMBERS).collect();
         if shown.is_empty() {
             return Ok(());
@@ -113,12 +113,12 @@ impl Chat {
         let mut news: BTreeMap<(Uuid, Uuid, Uuid), ReceiptNews> = BTreeMap::new();
         for row in told {
             let moved = shown.iter().find(|m| m.room_id == row.room_id && m.user_id == row.user_id);
-            let number = moved.map_or(0, |moved| moved.user_number);
+            let Some(moved) = moved else { continue };
             let one = news.entry((row.room_id, row.user_id, row.sender_id)).or_insert_with(|| ReceiptNews {
                 user_id: row.user_id.to_string(),
-                user_number: number,
+                user_number: moved.user_number,
                 read: false,
-                at: Some(timestamp(now)),
+                at: Some(timestamp(moved.at)),
                 ..ReceiptNews::default()
             });
             one.numbers.push(row.number);
@@ -232,6 +232,8 @@ struct Moved {
     user_number: i64,
     before: i64,
     through: i64,
+    /// No earlier than the member's movement before, whatever clocks say.
+    at: DateTime<Utc>,
 }
 
 /// Rows are locked in the order of the schema: members by room and user.
@@ -248,26 +250,27 @@ async fn advance_delivered(
                select * from unnest($1::uuid[], $2::uuid[], $3::bigint[]) as asked (room_id, user_id, through)
            ),
            locked as materialized (
-               select m.room_id, m.user_id, m.delivered_through as before, least(asked.through, r.last_sequence) as through
+               select m.room_id, m.user_id, m.delivered_through as before, least(asked.through, r.last_sequence) as through,
+                   greatest($4, m.marked_at) as at
                from members m join asked using (room_id, user_id) join rooms r on r.id = m.room_id
                where asked.through > m.delivered_through
                order by m.room_id, m.user_id
                for update of m
            ),
            moved as (
-               update members m set delivered_through = locked.through, marked_at = $4
+               update members m set delivered_through = locked.through, marked_at = locked.at
                from locked
                where m.room_id = locked.room_id and m.user_id = locked.user_id
                    and m.delivered_through < locked.through
-               returning m.room_id, m.user_id, m.user_number, locked.before, locked.through
+               returning m.room_id, m.user_id, m.user_number, locked.before, locked.through, locked.at
            ),
            marked as (
                insert into marks (room_id, user_id, read, through, at)
-               select room_id, user_id, false, through, $4 from moved
+               select room_id, user_id, false, through, at from moved
                on conflict do nothing
            )
            select moved.room_id, r.number as room_number, r.members_count, moved.user_id, moved.user_number,
-               moved.before as "before!", moved.through as "through!"
+               moved.before as "before!", moved.through as "through!", moved.at as "at!"
            from moved join rooms r on r.id = moved.room_id"#,
         rooms,
         users,
@@ -281,7 +284,8 @@ async fn advance_all_delivered(db: impl PgExecutor<'_>, user: Uuid, now: DateTim
     let moved = sqlx::query_as!(
         Moved,
         r#"with locked as materialized (
-               select m.room_id, m.user_id, m.delivered_through as before, r.last_sequence as through
+               select m.room_id, m.user_id, m.delivered_through as before, r.last_sequence as through,
+                   greatest($2, m.marked_at) as at
                from members m join rooms r on r.id = m.room_id
                where m.user_id = $1 and m.left_at is null and m.delivered_through < r.last_sequence
                order by m.room_id
@@ -289,19 +293,19 @@ async fn advance_all_delivered(db: impl PgExecutor<'_>, user: Uuid, now: DateTim
                for update of m
            ),
            moved as (
-               update members m set delivered_through = locked.through, marked_at = $2
+               update members m set delivered_through = locked.through, marked_at = locked.at
                from locked
                where m.room_id = locked.room_id and m.user_id = locked.user_id
                    and m.delivered_through < locked.through
-               returning m.room_id, m.user_id, m.user_number, locked.before, locked.through
+               returning m.room_id, m.user_id, m.user_number, locked.before, locked.through, locked.at
            ),
            marked as (
                insert into marks (room_id, user_id, read, through, at)
-               select room_id, user_id, false, through, $2 from moved
+               select room_id, user_id, false, through, at from moved
                on conflict do nothing
            )
            select moved.room_id, r.number as room_number, r.members_count, moved.user_id, moved.user_number,
-               moved.before as "before!", moved.through as "through!"
+               moved.before as "before!", moved.through as "through!", moved.at as "at!"
            from moved join rooms r on r.id = moved.room_id"#,
         user,
         now

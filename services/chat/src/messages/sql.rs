@@ -504,11 +504,7 @@ pub(crate) async fn drop_media(tx: &mut PgConnection, room: Uuid, media: Uuid) -
 }
 
 /// The first sequence that was not sent before this moment.
-pub(crate) async fn fetch_sequence_at(
-    db: impl PgExecutor<'_>,
-    room: Uuid,
-    moment: DateTime<Utc>,
-) -> kit::Result<i64> {
+pub(crate) async fn fetch_sequence_at(db: impl PgExecutor<'_>, room: Uuid, moment: DateTime<Utc>) -> kit::Result<i64> {
     let sequence = sqlx::query_scalar!("select sequence_at($1, $2)", room, moment).fetch_one(db).await?;
     Ok(sequence.unwrap_or_default())
 }
