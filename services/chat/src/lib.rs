@@ -17,6 +17,7 @@ mod send;
 mod stream;
 mod wire;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Datelike, Utc};
@@ -40,6 +41,9 @@ pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
 
 /// Numbers of rooms whose ids are remembered: the pair never changes.
 const REMEMBERED: u64 = 100_000;
+
+/// How long a room is remembered as one in which somebody writes.
+const BUSY: Duration = Duration::from_secs(60);
 
 /// Configuration, from the environment.
 #[derive(Clone, Debug, clap::Parser)]
@@ -65,6 +69,8 @@ pub struct Chat {
     delivered: Delivered,
     limits: Limits,
     room_ids: Cache<i64, Uuid>,
+    /// Who writes in a room at the moment; see `send`.
+    turns: Cache<Uuid, Arc<tokio::sync::Mutex<()>>>,
     stop: kit::Stop,
 }
 
@@ -84,6 +90,7 @@ impl Chat {
             delivered: Delivered::default(),
             limits: Limits::new(rate),
             room_ids: Cache::new(REMEMBERED),
+            turns: Cache::builder().max_capacity(REMEMBERED).time_to_idle(BUSY).build(),
             stop: kit.stop.clone(),
         };
         if let (Some(redis), Some(url)) = (kit.redis.clone(), kit.config.mesh.redis_url.clone()) {

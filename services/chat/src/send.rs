@@ -1,5 +1,7 @@
 //! Sending a message: checked, stored, and only then told.
 
+use std::sync::Arc;
+
 use kit::error::{denied, invalid, invalid_because};
 use kit::identity::Caller;
 use kit::outbox::publish;
@@ -38,6 +40,10 @@ impl Chat {
         // Before the transaction, which should not stay open while a peer is asked.
         let file = self.attachment(caller.id, draft).await?;
 
+        // In one room one writes after the other anyway. Who waits for that here holds no connection meanwhile, so that a
+        // room in which all talk at once leaves the others theirs.
+        let turn = self.turns.get_with(room, Arc::default);
+        let _turn = turn.lock().await;
         let mut tx = kit::db::begin(&self.db).await?;
         let locked = lock_room(&mut tx, room).await?.ok_or_else(no_such_room)?;
         fetch_membership(&mut *tx, room, caller.id).await?.ok_or_else(not_a_member)?;
