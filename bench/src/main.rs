@@ -24,12 +24,18 @@ enum Command {
     Run(run::Options),
     /// Start everything, fill it with a large community and measure its lists. Call it through scripts/bench.sh.
     Lists(lists::Options),
+    /// Start everything and measure chat. Call it through scripts/bench.sh.
+    Chat(chat::speed::Options),
     /// Kill processes under people who write, and look for lost messages. Call it through scripts/soak-chat.sh.
     Soak(chat::soak::Options),
     /// Load: GET requests over HTTP/1.1.
     Http(load::Http),
     /// Load: a tiny unary RPC.
     Grpc(load::Grpc),
+    /// Load: sockets that say nothing.
+    Idle(chat::speed::Idle),
+    /// Server: WebSockets that say what they hear.
+    WsEcho(chat::speed::Echo),
     /// Server: the same answer as the platform's `users/me`, without gRPC in between.
     Single(single::Options),
     /// Server: the tiny RPC by bare tonic.
@@ -54,6 +60,9 @@ fn main() -> ExitCode {
             match command {
                 Command::Run(options) => run::run(options).await,
                 Command::Lists(options) => lists::run(options).await,
+                Command::Chat(options) => chat::speed::run(options).await,
+                Command::Idle(options) => options.run().await,
+                Command::WsEcho(options) => options.run().await,
                 Command::Soak(options) => chat::soak::run(options).await,
                 Command::Http(options) => options.run().await,
                 Command::Grpc(options) => options.run().await,

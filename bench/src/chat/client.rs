@@ -40,7 +40,7 @@ pub(crate) enum Said {
     #[serde(rename = "live")]
     Live {},
     #[serde(rename = "error")]
-    Error {},
+    Error { code: String },
     #[serde(other)]
     Other,
 }

@@ -216,10 +216,6 @@ impl Server {
         self.child = self.start.spawn()?;
         self.wait()
     }
-
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
-    }
 }
 
 impl Drop for Server {

@@ -5,3 +5,4 @@ mod ground;
 mod history;
 mod people;
 pub(crate) mod soak;
+pub(crate) mod speed;

@@ -313,7 +313,7 @@ impl Client {
                 self.history.receipts.extend(message_ids.into_iter().map(receipt));
             }
             // Something is away; the connection with it, or it would have been told later.
-            Said::Error {} => anyhow::bail!("refused"),
+            Said::Error { .. } => anyhow::bail!("refused"),
             Said::Live {} | Said::Other => {}
         }
         Ok(())
@@ -404,7 +404,7 @@ fn words(options: &Options, verdict: &Verdict, sending: Duration, misfortunes: &
     text
 }
 
-async fn open_pair(edge: &Channel, me: &Member, other: &Member) -> anyhow::Result<i64> {
+pub(crate) async fn open_pair(edge: &Channel, me: &Member, other: &Member) -> anyhow::Result<i64> {
     let request =
         OpenPairRequest { kind: RoomKind::Pair.into(), users: vec![key(other)], ..OpenPairRequest::default() };
     let opened = RoomServiceClient::new(edge.clone()).open_pair(me.asks(request)?).await?.into_inner();
