@@ -7,10 +7,10 @@ export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
 # otherwise compile most crates a second time.
 release := cargo build --release --workspace
 
-.PHONY: help setup run build test check fmt sqlx bench clean
+.PHONY: help setup run build test check fmt sqlx bench soak-chat clean
 
 help: ## list these targets
-	@awk -F ': .*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ': .*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## install what is missing on this machine (Debian, Ubuntu)
 	@scripts/setup.sh test
@@ -47,6 +47,10 @@ sqlx: ## renew .sqlx after a query or a migration changed
 bench: ## measure, and write bench/RESULTS.md and bench/LISTS.md; ARGS="lists --scale 0.1" for a part
 	@scripts/setup.sh run
 	@scripts/bench.sh $(ARGS)
+
+soak-chat: ## kill processes under a million chat messages and look for lost ones; ARGS="--messages 10000"
+	@scripts/setup.sh run
+	@scripts/soak-chat.sh $(ARGS)
 
 clean: ## remove what was built; the data in .plaza stays
 	cargo clean

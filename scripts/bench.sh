@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Measures what the mesh costs and writes bench/RESULTS.md, then fills a large community and measures its lists into
-# bench/LISTS.md. Takes half an hour after the build and wants the machine for itself. Parts of it:
+# bench/LISTS.md, and chat into bench/CHAT.md. Takes half an hour after the build and wants the machine for itself.
+# Parts of it:
 #
 #   scripts/bench.sh run --quick      shows that the first part runs
 #   scripts/bench.sh lists --scale 0.1
@@ -13,3 +14,4 @@ timed "the release build" cargo build --release --workspace --bins
 if [ $# -gt 0 ]; then exec scripts/with-services.sh target/release/bench "$@"; fi
 scripts/with-services.sh target/release/bench run
 scripts/with-services.sh target/release/bench lists
+scripts/with-services.sh target/release/bench chat

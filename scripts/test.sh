@@ -9,9 +9,22 @@ trap 'rm -f "$log"' EXIT
 status=0
 
 rust() { scripts/with-services.sh cargo test --workspace --no-fail-fast "$@" 2>&1 | tee -a "$log"; }
+# Most of these binaries the tests have built anyway.
+soak() {
+  cargo build --workspace --bins
+  if scripts/with-services.sh target/debug/bench soak --messages 1000 --pairs 6 --group 4 --every-ms 1500 --no-results; then
+    echo "soak: 1 passed, 0 failed" | tee -a "$log"
+  else
+    echo "soak: 0 passed, 1 failed" | tee -a "$log"
+    return 1
+  fi
+}
 wire() { tests/wire/run 2>&1 | tee -a "$log"; }
 
 timed "cargo test" rust "$@" || status=$?
+if [ $# = 0 ]; then
+  timed "chat under fire" soak || status=$?
+fi
 if [ $# = 0 ] && [ -x tests/wire/run ]; then
   timed "tests/wire" wire || status=$?
 fi

@@ -48,7 +48,7 @@ pub(crate) struct Options {
     /// Print the verdict only.
     #[arg(long)]
     no_results: bool,
-    #[arg(long, default_value = "bench/RESULTS-soak.md")]
+    #[arg(long, default_value = "bench/SOAK.md")]
     results: PathBuf,
 }
 
