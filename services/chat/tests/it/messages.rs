@@ -313,7 +313,7 @@ async fn messages_of_all_rooms_are_one_list() {
     for n in 1..=8 {
         world.harness.clock.advance(Duration::from_secs(1));
         ana.send([&room, &group][n % 2], &n.to_string()).await;
-        ana.send(&elsewhere, "nicht für Ben").await;
+        ana.send(&elsewhere, "no es para Ben").await;
         all.push(n.to_string());
     }
     let backwards: Vec<_> = all.iter().rev().cloned().collect();
@@ -405,7 +405,7 @@ async fn search_finds_words_and_beginnings_in_ones_own_rooms() {
         }
     }
     assert_eq!(seen, [4, 2, 1]);
-    let (first, _) = (ben.history(&room).await.remove(0), ());
+    let first = ben.history(&room).await.remove(0);
     ana.edit(&first, "Compro terneros").await.unwrap();
     assert_eq!((count("vendo").await, count("terneros").await), (0, 1));
 }

@@ -17,8 +17,7 @@ impl World {
         let url = self.redis.as_ref().unwrap().url.as_str();
         let mut redis = redis::Client::open(url).unwrap().get_multiplexed_async_connection().await.unwrap();
         let mut cmd = redis::cmd(command[0]);
-        command[1..].iter().for_each(|argument| drop(cmd.arg(*argument)));
-        cmd.query_async(&mut redis).await.unwrap()
+        cmd.arg(&command[1..]).query_async(&mut redis).await.unwrap()
     }
 
     /// How many scripts ran on Redis.
@@ -68,19 +67,11 @@ async fn only_contacts_are_told_and_only_they_may_ask() {
     assert_eq!(ana.chat().list_presence(asked).await.unwrap().into_inner().people.len(), 1);
     // The first thing that Carla hears is about somebody whom she knows.
     carla.group(&[&dora]).await;
-    let again = dora.person_again(&world);
-    drop(again.inbox(false).await);
+    drop(world.person(4).inbox(false).await);
     let eva = world.person(5);
     carla.open_pair(&eva).await;
     let _at_eva = eva.inbox(false).await;
     assert_eq!(at_carla.find(presence).await, (5, true));
-}
-
-impl Somebody {
-    /// The same person on another device.
-    fn person_again(&self, world: &World) -> Self {
-        world.person(self.number)
-    }
 }
 
 #[tokio::test]
