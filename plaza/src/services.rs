@@ -39,7 +39,7 @@ macro_rules! services {
 }
 
 /// Every service. A new one is a word here.
-pub(crate) const SERVICES: &[Service] = services! { auth users media profiles forum marketplace };
+pub(crate) const SERVICES: &[Service] = services! { auth users media profiles forum marketplace chat };
 
 pub(crate) const EDGE: &str = "edge-gateway";
 
