@@ -29,13 +29,14 @@ pub fn router() -> Router<Platform> {
 /// The document of Agrovet's dialect.
 pub fn agrovet() -> OpenApi {
     let about = "REST API of Agrovet. Every path is served with and without a trailing slash.";
-    Agrovet::routes().document("Agrovet", about, "/")
+    Agrovet::routes().document("Agrovet", &[about, crate::agrovet::chat::frames::ABOUT].join("\n\n"), "/")
 }
 
 /// The document of Conectar's dialect.
 pub fn conectar() -> OpenApi {
     let about = "REST API of ConectarProfesionales, under `/api/v1`, `/api/v2`, `/api` and without a prefix.";
-    Conectar::routes().document("ConectarProfesionales", about, "/api/v1")
+    let about = [about, crate::conectar::chat::frames::ABOUT].join("\n\n");
+    Conectar::routes().document("ConectarProfesionales", &about, "/api/v1")
 }
 
 static AGROVET: LazyLock<Bytes> = LazyLock::new(|| written(agrovet()));

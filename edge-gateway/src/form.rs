@@ -348,6 +348,11 @@ impl Fields {
         sketch.object = if required { object.required(name) } else { object };
     }
 
+    /// Whether nothing is wrong so far.
+    pub fn sound(&self) -> bool {
+        self.faults.is_empty()
+    }
+
     /// Whether nothing is read and only the document is drawn.
     pub fn sketching(&self) -> bool {
         matches!(self.source, Source::Sketch(_))

@@ -151,7 +151,7 @@ fn class(path: &str) -> Class {
         "LogIn" => Class::Login,
         "Register" | "ResetPassword" | "ChangePassword" | "ConfirmSecondFactor" | "RemoveSecondFactor" => Class::Strict,
         "RequestPasswordReset" => Class::Email,
-        "SearchUsers" => Class::Search,
+        "SearchUsers" | "SearchMessages" => Class::Search,
         "UploadMedia" | "UpdateMedia" => Class::Upload,
         _ => Class::Relaxed,
     }
@@ -181,6 +181,7 @@ mod tests {
             ("/plaza.auth.v1.SecondFactorService/ConfirmSecondFactor", Class::Strict),
             ("/plaza.auth.v1.SecondFactorService/RemoveSecondFactor", Class::Strict),
             ("/plaza.users.v1.UserService/SearchUsers", Class::Search),
+            ("/plaza.chat.v1.MessageService/SearchMessages", Class::Search),
             ("/plaza.users.v1.UserService/GetUser", Class::Relaxed),
             ("/plaza.media.v1.MediaService/UploadMedia", Class::Upload),
             ("/plaza.media.v1.MediaService/UpdateMedia", Class::Upload),

@@ -88,6 +88,7 @@ const REASONS: &[(&str, u16, &str, &str)] = &[
     ("SELF_CHAT", 400, "detail", "Un usuario no puede chatear consigo mismo."),
     ("PAIR_IS_FIXED", 400, "detail", "Los participantes de una sala privada no se pueden cambiar."),
     ("TOO_MANY_MEMBERS", 400, "detail", "La sala no admite más participantes."),
+    ("TOO_MANY_BLOCKS", 409, "detail", "No puedes bloquear a más usuarios."),
     ("LAST_ADMINISTRATOR", 409, "detail", "La sala necesita un administrador."),
     ("MESSAGE_DELETED", 409, "detail", "El mensaje fue eliminado."),
     ("BLOCKED", 403, "detail", "No puedes escribir a este usuario."),

@@ -29,10 +29,11 @@ enum End {
     Gone,
 }
 
+/// Boxed from its birth: what is moved into a task takes its room twice.
 pub(super) struct Bridge<S> {
     edge: Edge,
     socket: WebSocket,
-    upstream: Upstream,
+    upstream: Box<Upstream>,
     speech: S,
     born: Instant,
     /// When the client last said anything, pongs among it, and when it was last asked.
@@ -43,43 +44,48 @@ pub(super) struct Bridge<S> {
 }
 
 impl<S: Speech> Bridge<S> {
-    pub(super) fn new(edge: &Edge, socket: WebSocket, upstream: Upstream, speech: S) -> Self {
+    pub(super) fn new(edge: Edge, socket: WebSocket, upstream: Box<Upstream>, speech: S) -> Box<Self> {
         let now = Instant::now();
-        Self { edge: edge.clone(), socket, upstream, speech, born: now, heard: now, asked: now, leaves: None }
+        Box::new(Self { edge, socket, upstream, speech, born: now, heard: now, asked: now, leaves: None })
     }
 
-    pub(super) async fn run(mut self) {
+    pub(super) async fn run(mut self: Box<Self>) {
         let end = match self.serve().await {
             Ok(never) => match never {},
             Err(end) => end,
         };
-        if let End::Close(code, reason) = end {
-            close(self.socket, CloseFrame { code, reason: reason.into() }).await;
+        match end {
+            End::Close(code, reason) => {
+                Box::pin(close(self.socket, CloseFrame { code, reason: reason.into() })).await;
+            }
+            // A client that says goodbye waits for an answer, which leaves while we look for more.
+            End::Gone => drop(timeout(GOODBYE, self.socket.recv()).await),
         }
     }
 
     async fn serve(&mut self) -> Result<std::convert::Infallible, End> {
-        let stop = self.edge.stop.clone();
+        let mut stop = std::pin::pin!(self.edge.stop.clone().cancelled_owned());
         let mut alarm = std::pin::pin!(tokio::time::sleep_until(self.due()));
         loop {
+            // What is done is boxed, so that a socket that waits has no room for it.
             tokio::select! {
-                event = self.upstream.next() => self.pass_on(event).await?,
+                event = self.upstream.next() => Box::pin(self.pass_on(event)).await?,
                 message = self.socket.recv(), if self.upstream.has_room() => match message {
-                    Some(Ok(message)) => self.hear(message).await?,
+                    Some(Ok(message)) => Box::pin(self.hear(message)).await?,
                     // A frame beyond all limits, or bytes that are no frames.
                     Some(Err(_)) => return Err(End::Close(1009, "frame too large or broken")),
                     None => return Err(End::Gone),
                 },
                 () = &mut alarm => {
-                    self.look_at_the_clock().await?;
+                    Box::pin(self.look_at_the_clock()).await?;
                     alarm.as_mut().reset(self.due());
                 }
-                () = stop.cancelled(), if self.leaves.is_none() => {
+                () = &mut stop, if self.leaves.is_none() => {
                     // Not all at once, or all clients would come back to the same replica at once.
                     let wait = some_of(Duration::from_secs(self.edge.config.mesh.grace_seconds) / 2);
                     self.leaves = Some(Instant::now() + wait);
                     let farewell = self.speech.farewell(wait);
-                    self.write([farewell]).await?;
+                    Box::pin(self.write([farewell])).await?;
                     alarm.as_mut().reset(self.due());
                 }
             }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use moka::future::Cache;
+use moka::sync::Cache;
 use proto::media::v1::{BatchGetMediaRequest, Media};
 use proto::users::v1::BatchGetUsersRequest;
 
@@ -47,45 +47,48 @@ fn cache<T: ?Sized + Send + Sync + 'static>() -> Cache<String, Known<T>> {
 impl Edge {
     /// First name of the person with this id.
     pub async fn name_of(&self, id: &str) -> Option<Arc<str>> {
-        let ask = async {
+        if let Some(known) = recall(&self.faces.names, id) {
+            return known;
+        }
+        // Boxed, because a call's future is large, and each socket would reserve room for it.
+        let ask = Box::pin(async {
             let request = BatchGetUsersRequest { ids: vec![id.to_owned()], numbers: Vec::new() };
             let users = unsigned(self.users().batch_get_users(request)).await.ok()?.into_inner().users;
             Some(users.into_iter().next().map(|user| user.first_name.into()))
-        };
-        remembered(&self.faces.names, id, ask).await
+        });
+        keep(&self.faces.names, id, tokio::time::timeout(PATIENCE, ask).await.ok().flatten())
     }
 
     /// The file with this id, if it is one that everybody may see.
     pub async fn file_of(&self, id: &str) -> Option<Arc<Media>> {
-        let ask = async {
+        if let Some(known) = recall(&self.faces.files, id) {
+            return known;
+        }
+        let ask = Box::pin(async {
             let request = BatchGetMediaRequest { ids: vec![id.to_owned()], numbers: Vec::new() };
             let media = unsigned(self.media().batch_get_media(request)).await.ok()?.into_inner().media;
             Some(media.into_iter().next().map(Arc::new))
-        };
-        remembered(&self.faces.files, id, ask).await
+        });
+        keep(&self.faces.files, id, tokio::time::timeout(PATIENCE, ask).await.ok().flatten())
     }
 }
 
-/// What is known, or what `ask` finds out; `None` from it is no answer, and `Some(None)` is that there is none.
-async fn remembered<T: ?Sized>(
+/// What is known; nobody has the empty id.
+fn recall<T: ?Sized + Send + Sync + 'static>(cache: &Cache<String, Known<T>>, id: &str) -> Option<Option<Arc<T>>> {
+    if id.is_empty() {
+        return Some(None);
+    }
+    cache.get(id).filter(|known| known.until > Instant::now()).map(|known| known.value)
+}
+
+/// Remembers an answer: `None` is that nobody answered, `Some(None)` that there is nobody of this id.
+fn keep<T: ?Sized + Send + Sync + 'static>(
     cache: &Cache<String, Known<T>>,
     id: &str,
-    ask: impl Future<Output = Option<Option<Arc<T>>>>,
-) -> Option<Arc<T>>
-where
-    T: Send + Sync + 'static,
-{
-    if id.is_empty() {
-        return None;
-    }
-    if let Some(known) = cache.get(id).await
-        && known.until > Instant::now()
-    {
-        return known.value;
-    }
-    let answer = tokio::time::timeout(PATIENCE, ask).await.ok().flatten();
-    let fresh = if answer.is_some() { FRESH.0 } else { FRESH.1 };
+    answer: Option<Option<Arc<T>>>,
+) -> Option<Arc<T>> {
+    let until = Instant::now() + if answer.is_some() { FRESH.0 } else { FRESH.1 };
     let value = answer.flatten();
-    cache.insert(id.to_owned(), Known { value: value.clone(), until: Instant::now() + fresh }).await;
+    cache.insert(id.to_owned(), Known { value: value.clone(), until });
     value
 }

@@ -16,7 +16,7 @@ use kit::seal::random;
 use prost::Message as _;
 use proto::chat::v1::client_frame::Frame as Said;
 use proto::chat::v1::server_frame::Frame as Heard;
-use proto::chat::v1::{AskOnline, ClientFrame, ClosingReason, Message, Open, Opened, Ping, ServerFrame};
+use proto::chat::v1::{AskOnline, ClientFrame, ClosingReason, Message, Open, Ping, ServerFrame};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
@@ -43,23 +43,12 @@ struct Line {
     queue: mpsc::Sender<Box<ClientFrame>>,
 }
 
-type Retry = Pin<Box<dyn Future<Output = Result<(Line, Opened), Status>> + Send>>;
+type Retry = Pin<Box<dyn Future<Output = Result<Line, Status>> + Send>>;
 
 enum State {
     Stands(Line),
     /// Since when, with how many tries, and the present one.
     Broken(Instant, u32, Retry),
-}
-
-/// Up to where everything was handed on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    /// An inbox has no order.
-    Inbox,
-    /// While messages after a sequence are read.
-    After(i64),
-    /// From then on, by change.
-    Since(i64),
 }
 
 /// Something said that nobody has confirmed.
@@ -102,13 +91,15 @@ pub struct Upstream {
     edge: Edge,
     context: Context,
     caller: Caller,
+    /// Of a room: `since` is the last change that was handed on, once there is one.
     open: Open,
-    place: Place,
     state: State,
     /// Everything missed has been read, of the stream that stands.
     live: bool,
     /// Whether a stream has broken before.
     resumed: bool,
+    /// Whether the client knows that everything it had missed has been told.
+    told_live: bool,
     unconfirmed: VecDeque<Unconfirmed>,
     /// Their bytes.
     bytes: usize,
@@ -117,30 +108,23 @@ pub struct Upstream {
 
 impl Upstream {
     /// Opens the first stream; `bearer` is the caller's verified token.
-    pub async fn open(edge: &Edge, caller: Caller, bearer: &str, open: Open) -> Result<(Self, Opened), Status> {
+    pub async fn open(edge: &Edge, caller: Caller, bearer: &str, open: Open) -> Result<Self, Status> {
         // The request ends with the upgrade, and the stream does not: no deadline.
         let context = Context { authorization: Some(bearer.into()), deadline: None, ..context::current() };
-        let (line, opened) = connect(edge.clone(), context.clone(), open.clone()).await?;
-        let place = match (&opened.room, open.since, open.after) {
-            (None, ..) => Place::Inbox,
-            (Some(_), Some(since), _) => Place::Since(since),
-            (Some(_), None, Some(after)) => Place::After(after),
-            (Some(room), None, None) => Place::Since(room.last_change),
-        };
-        let upstream = Self {
+        let line = connect(edge.clone(), context.clone(), open.clone()).await?;
+        Ok(Self {
             edge: edge.clone(),
             context,
             caller,
             open,
-            place,
             state: State::Stands(line),
             live: false,
             resumed: false,
+            told_live: false,
             unconfirmed: VecDeque::new(),
             bytes: 0,
             pings: 0,
-        };
-        Ok((upstream, opened))
+        })
     }
 
     /// Whether the client may say more.
@@ -185,7 +169,12 @@ impl Upstream {
     }
 
     fn ready(&self) -> bool {
-        self.live || !self.resumed || self.place == Place::Inbox
+        self.live || !self.resumed || self.inbox()
+    }
+
+    /// An inbox has no order, so it cannot be continued.
+    fn inbox(&self) -> bool {
+        self.open.room.is_none()
     }
 
     /// Sends whatever this stream has not been sent.
@@ -219,7 +208,7 @@ impl Upstream {
                     },
                 },
                 State::Broken(since, tries, retry) => match retry.await {
-                    Ok((line, _)) => self.found(line),
+                    Ok(line) => self.found(line),
                     Err(status) => match ending(&status) {
                         Some(ending) => return Event::Over(ending),
                         None if since.elapsed() > PATIENCE => return Event::Over(Ending::Away),
@@ -246,7 +235,7 @@ impl Upstream {
 
     fn found(&mut self, line: Line) {
         self.state = State::Stands(line);
-        if self.place == Place::Inbox {
+        if self.inbox() {
             self.send_rest();
             // Who came and went meanwhile.
             self.say(Said::AskOnline(AskOnline {}));
@@ -255,12 +244,7 @@ impl Upstream {
 
     fn retry(&self, pause: Duration) -> Retry {
         let pause = some_of(pause.min(PAUSES.1));
-        let (edge, context, mut open) = (self.edge.clone(), self.context.clone(), self.open.clone());
-        (open.after, open.since) = match self.place {
-            Place::Inbox => (None, None),
-            Place::After(sequence) => (Some(sequence), None),
-            Place::Since(change) => (None, Some(change)),
-        };
+        let (edge, context, open) = (self.edge.clone(), self.context.clone(), self.open.clone());
         Box::pin(async move {
             tokio::time::sleep(pause).await;
             connect(edge, context, open).await
@@ -271,24 +255,21 @@ impl Upstream {
     fn heard(&mut self, frame: ServerFrame) -> Option<Event> {
         match &frame.frame {
             Some(Heard::Message(message)) => {
-                if !self.is_news(message) {
+                if !self.is_news(message, frame.change) {
                     return None;
                 }
             }
-            Some(Heard::Changed(message)) => self.reached(message.change, None),
             Some(Heard::Error(error)) => self.confirm(&By::Name(error.client_msg_id.clone())),
             Some(Heard::Pong(pong)) => {
                 self.confirm(&By::Pong(pong.nonce));
                 return None;
             }
             Some(Heard::Live(live)) => {
-                if let Place::After(_) | Place::Since(_) = self.place {
-                    self.place = Place::Since(live.change.max(self.since()));
-                }
+                self.reached(live.change);
                 self.live = true;
                 self.send_rest();
-                // The client has been live all the time.
-                if self.resumed {
+                // The client of a stream that broke has been live all the time.
+                if std::mem::replace(&mut self.told_live, true) {
                     return None;
                 }
             }
@@ -307,30 +288,28 @@ impl Upstream {
             Some(Heard::Opened(_)) | None => return None,
             Some(_) => {}
         }
+        self.reached(frame.change);
         Some(Event::Frame(Box::new(frame)))
     }
 
-    /// Whether the client has not seen a message. One that it had sent before, by itself and on purpose, is told again;
-    /// one that only we sent again is not.
-    fn is_news(&mut self, message: &Message) -> bool {
-        let seen = matches!(self.place, Place::Since(change) if message.change <= change);
+    /// Whether a message is one that the client waits for. Those without a change answer a repeat: of the client's own
+    /// doing it is told again; where only we repeated, it is told in its place, before or after.
+    fn is_news(&mut self, message: &Message, change: i64) -> bool {
+        let since = self.open.since.unwrap_or_default();
         let own = message.sender_number == self.caller.number;
         let at = if own { self.position(&By::Name(message.client_msg_id.clone())) } else { None };
-        let repeated = at.and_then(|at| self.take(at)).is_some_and(|unconfirmed| !unconfirmed.resent);
-        self.reached(message.change, Some(message.sequence));
-        !seen || repeated
+        let confirmed = at.and_then(|at| self.take(at));
+        if change > 0 {
+            return self.inbox() || change > since;
+        }
+        confirmed.is_some_and(|confirmed| self.inbox() || !confirmed.resent || message.change <= since)
     }
 
-    fn reached(&mut self, change: i64, sequence: Option<i64>) {
-        self.place = match (self.place, sequence) {
-            (Place::Inbox, _) => Place::Inbox,
-            (Place::After(last), sequence) => Place::After(last.max(sequence.unwrap_or_default())),
-            (Place::Since(last), _) => Place::Since(last.max(change)),
-        };
-    }
-
-    fn since(&self) -> i64 {
-        if let Place::Since(change) = self.place { change } else { 0 }
+    /// Notes from where to continue.
+    fn reached(&mut self, change: i64) {
+        if change > 0 && !self.inbox() {
+            self.open.since = self.open.since.max(Some(change));
+        }
     }
 
     fn position(&self, by: &By) -> Option<usize> {
@@ -354,7 +333,7 @@ impl Upstream {
     }
 }
 
-async fn connect(edge: Edge, context: Context, open: Open) -> Result<(Line, Opened), Status> {
+async fn connect(edge: Edge, context: Context, open: Open) -> Result<Line, Status> {
     let (queue, waiting) = mpsc::channel::<Box<ClientFrame>>(QUEUE);
     let first = Box::new(ClientFrame { frame: Some(Said::Open(open)) });
     queue.try_send(first).map_err(|_| Status::internal("a new queue is empty"))?;
@@ -362,7 +341,7 @@ async fn connect(edge: Edge, context: Context, open: Open) -> Result<(Line, Open
     let open = async move {
         let mut frames = edge.chat_streams().connect(said).await?.into_inner();
         match frames.message().await? {
-            Some(ServerFrame { frame: Some(Heard::Opened(opened)), .. }) => Ok((Line { frames, queue }, opened)),
+            Some(ServerFrame { frame: Some(Heard::Opened(_)), .. }) => Ok(Line { frames, queue }),
             Some(ServerFrame { frame: Some(Heard::Closing(_)), .. }) | None => Err(Status::unavailable("going away")),
             Some(_) => Err(Status::internal("chat began a stream with something else")),
         }

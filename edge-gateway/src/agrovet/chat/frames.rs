@@ -1,14 +1,5 @@
 //! What goes over Agrovet's sockets. The frames of the contract keep every key they had; what is new is named like them:
-//!
-//! | client | server |
-//! |---|---|
-//! | `chat_message` | `chat_message` |
-//! | `mark_read` | `messages_read`, `message_delivered` |
-//! | `edit_message`, `delete_message` | `message_edited`, `message_deleted` |
-//! | `typing` | `typing` |
-//! | `ping` | `pong` |
-//! | `get_online_users` | `online_users_list`, `presence.online`, `presence.offline` |
-//! | | `live`, `room_changed`, `error`, `server_shutdown` |
+//! [`ABOUT`] lists all of them.
 
 use proto::chat::v1::client_frame::Frame as Said;
 use proto::chat::v1::server_frame::Frame as Heard;
@@ -25,6 +16,22 @@ use crate::agrovet::chat::{Receipt, message, room, some};
 use crate::agrovet::{offset_time, time};
 use crate::form::{Fields, Form, Habits};
 use crate::socket::{Out, names};
+
+/// What the document says of frames.
+pub const ABOUT: &str = "\
+Sockets: `/ws/chat/{room_id}/?token=` and `/ws/presence/?token=`. Frames are JSON objects with a `type`; what is not \
+understood is answered by an `error` with a `code` and closes nothing.
+
+A client says `chat_message` (`text`, `media_id`, `reply_to`, `media_spectrum`, `client_msg_id`: the same name again is \
+the same message), `mark_read` (`message_ids`; all without), `typing` (`is_typing`), `edit_message` (`message_id`, \
+`text`), `delete_message` (`message_id`), `ping`, `get_online_users`.
+
+It hears `chat_message` (also its own: then it is stored), `messages_read`, `message_delivered`, `message_edited`, \
+`message_deleted`, `typing`, `room_changed`, `pong`, `online_users_list`, `presence.online`, `presence.offline`; `live` \
+when everything missed has been told; `server_shutdown` before the socket is closed with 1001.
+
+Who comes back with `?since=` the last `change`, or `?after=` the last `sequence`, hears first what they missed. Close \
+codes: 4401 the session ended, 4403 no longer in the room, 1013 too slow or nobody there, 1001 going away, 1000 after a day.";
 
 /// How many values of a voice note's loudness `chat` takes.
 const MOST_VALUES: usize = 512;

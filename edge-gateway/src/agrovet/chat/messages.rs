@@ -18,11 +18,11 @@ use utoipa::ToSchema;
 use crate::Edge;
 use crate::address::Base;
 use crate::agrovet::chat::frames::{self, ChatMessage};
-use crate::agrovet::chat::{Beside, Message, NO_SUCH_ROOM, Receipt, message, room, room_named, shown};
+use crate::agrovet::chat::{Beside, Message, NO_SUCH_ROOM, Receipt, hidden, message, room, room_named, shown};
 use crate::agrovet::page::{Page, Paged};
 use crate::agrovet::users::{Staff, take_back};
 use crate::agrovet::{Agrovet, Error, On, Result, time};
-use crate::form::{Fields, Form};
+use crate::form::{Fields, Form, Wrong};
 use crate::input::{Input, Path, Query};
 use crate::routes::{Created, Describe, NoContent, Operation};
 use crate::socket::names;
@@ -146,7 +146,8 @@ pub async fn of_room(
                 Ok((answer.messages, answer.total_size))
             }
         })
-        .await?;
+        .await
+        .map_err(hidden)?;
     let show = async |mut messages: Vec<v1::Message>| {
         messages.reverse();
         shown(&edge, base, messages).await
@@ -164,7 +165,7 @@ async fn around(edge: &Edge, base: Base, room_number: i64, cursor: Cursor) -> Re
         page_size: cursor.limit as i32,
         ..Default::default()
     };
-    let answer = edge.messages().list_messages(request).await?.into_inner();
+    let answer = edge.messages().list_messages(request).await.map_err(hidden)?.into_inner();
     let mut messages = answer.messages;
     if newest_first {
         messages.reverse();
@@ -266,8 +267,8 @@ impl Form for NewMessage {
             String::new()
         });
         let media = media.or(older);
-        if text.is_empty() && media.is_none() && file.is_none() && !f.sketching() {
-            f.fault("content", crate::form::Wrong::Blank);
+        if text.is_empty() && media.is_none() && file.is_none() && f.sound() {
+            f.fault("content", Wrong::Blank);
         }
         let spectrum = spectrum.map(|spectrum| frames::waveform(&spectrum)).unwrap_or_default();
         Self { room, text, media, file, reply_to: reply_to.unwrap_or_default(), spectrum, name }

@@ -39,6 +39,15 @@ pub fn user(number: i64) -> UserKey {
     UserKey { key: Some(user_key::Key::Number(number)) }
 }
 
+/// To people who are not in it a room does not exist, where the contract says so.
+fn hidden(refusal: impl Into<Error>) -> Error {
+    let error = refusal.into();
+    if error.reason() == "NOT_A_MEMBER" {
+        return kit::error::not_found("ROOM_NOT_FOUND", "not for the caller").into();
+    }
+    error
+}
+
 fn kinds() -> Vec<i32> {
     KINDS.map(i32::from).to_vec()
 }

@@ -11,12 +11,11 @@ use proto::chat::v1::{
 };
 use serde::Serialize;
 use serde_json::Value;
-use tonic::Status;
 use utoipa::ToSchema;
 
 use crate::Edge;
 use crate::address::Base;
-use crate::agrovet::chat::{Beside, LATEST, Room, kinds, room, user};
+use crate::agrovet::chat::{Beside, LATEST, Room, hidden, kinds, room, user};
 use crate::agrovet::page::{Page, Paged};
 use crate::agrovet::{Agrovet, Error, On, Result};
 use crate::form::{Fields, Form};
@@ -174,9 +173,9 @@ pub async fn get_or_create_private(
     Ok(Json(show(&edge, base, caller, opened.room.unwrap_or_default()).await))
 }
 
-async fn fetch(edge: &Edge, number: i64) -> Result<v1::Room, Status> {
+async fn fetch(edge: &Edge, number: i64) -> Result<v1::Room> {
     let request = GetRoomRequest { room: Some(room(number)), messages: LATEST };
-    Ok(edge.rooms().get_room(request).await?.into_inner())
+    Ok(edge.rooms().get_room(request).await.map_err(hidden)?.into_inner())
 }
 
 async fn show_numbered(edge: &Edge, base: Base, caller: Caller, number: i64) -> Result<Json<Room>> {
@@ -229,14 +228,14 @@ pub async fn update(
         replace_users: people.is_some(),
         users: people.unwrap_or_default().into_iter().map(user).collect(),
     };
-    edge.rooms().update_room(request).await.on("USER_NOT_FOUND", 400, UNKNOWN)?;
+    edge.rooms().update_room(request).await.map_err(hidden).on("USER_NOT_FOUND", 400, UNKNOWN)?;
     // The change's own answer comes without messages.
     show_numbered(&edge, base, caller, number).await
 }
 
 /// Leaves a group; hides a room of two, with what was said, until somebody writes again.
 pub async fn delete(State(edge): State<Agrovet>, _: Caller, Path(number): Path<i64>) -> Result<NoContent> {
-    edge.rooms().leave_room(LeaveRoomRequest { room: Some(room(number)) }).await?;
+    edge.rooms().leave_room(LeaveRoomRequest { room: Some(room(number)) }).await.map_err(hidden)?;
     Ok(NoContent)
 }
 
@@ -260,7 +259,7 @@ pub async fn set_role(
     Input(form): Input<NewRole>,
 ) -> Result<Json<Room>> {
     let request = SetMemberRoleRequest { room: Some(room(number)), user: Some(user(form.user)), admin: form.admin };
-    edge.rooms().set_member_role(request).await?;
+    edge.rooms().set_member_role(request).await.map_err(hidden)?;
     show_numbered(&edge, base, caller, number).await
 }
 
@@ -332,7 +331,7 @@ async fn membership(
     change: UpdateMembershipRequest,
 ) -> Result<Json<Room>> {
     let request = UpdateMembershipRequest { room: Some(room(number)), ..change };
-    edge.rooms().update_membership(request).await?;
+    edge.rooms().update_membership(request).await.map_err(hidden)?;
     show_numbered(edge, base, caller, number).await
 }
 

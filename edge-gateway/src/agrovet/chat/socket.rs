@@ -72,7 +72,7 @@ pub async fn presence(
 async fn enter(edge: &Agrovet, knock: Knock, open: Open, room: Option<i64>) -> Result<Response> {
     let guest = knock.admit(edge, &MANNERS).await.map_err(refused)?;
     let everything = room.is_some() || open.messages;
-    let (upstream, _) = guest.open(edge, open).await.map_err(refused)?;
+    let upstream = guest.open(edge, open).await.map_err(refused)?;
     let talk = Talk { edge: edge.0.clone(), base: guest.base.clone(), caller: guest.caller, room, everything };
     Ok(knock.accept(edge, guest, upstream, talk))
 }
@@ -132,7 +132,9 @@ impl Speech for Talk {
         (kind, asks)
     }
 
-    async fn say(&mut self, frame: ServerFrame) -> Vec<Out> {
+    async fn say(&mut self, mut frame: ServerFrame) -> Vec<Out> {
+        // Not all frames of a room's stream repeat which room it is.
+        frame.room_number = self.room.unwrap_or(frame.room_number);
         let frames = match frame.frame {
             Some(Heard::Message(message)) if self.everything => {
                 vec![Outgoing::Message(Box::new(ChatMessage::shown(&self.edge, &self.base, message).await))]
@@ -162,4 +164,15 @@ impl Speech for Talk {
 
 fn needs_room(what: &What) -> bool {
     matches!(what, What::Message(_) | What::MarkRead(_) | What::Typing(_))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_that_waits_is_small() {
+        let size = crate::socket::size::<Talk>();
+        assert!(size <= 3 << 10, "{size} bytes");
+    }
 }

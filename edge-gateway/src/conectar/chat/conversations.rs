@@ -97,7 +97,7 @@ impl Form for NewConversation {
     fn read(f: &mut Fields) -> Self {
         let others = ["other_user_id", "profesional_id", "cliente_id"].map(|name| f.uuid(name).optional());
         let other = others.into_iter().flatten().next();
-        if other.is_none() && !f.sketching() {
+        if other.is_none() && f.sound() {
             f.fault("other_user_id", Wrong::Required);
         }
         let subject = f.text("trabajo_id").max(100).blank().describe("What it is about").optional();

@@ -14,6 +14,21 @@ use crate::conectar::time;
 use crate::form::{Fields, Form, Habits};
 use crate::socket::{Out, names};
 
+/// What the document says of frames.
+pub const ABOUT: &str = "\
+Sockets: `/ws/chat/{id}?token=`, under every prefix. Frames are JSON objects with a `type`; what is not understood is \
+answered by an `error` with `message` and `code` and closes nothing. Who is not let in is closed with 1008.
+
+A client says `message` (`content`, `media_id`, `reply_to`, `client_msg_id`: the same name again is the same message), \
+`typing` (`is_typing`), `read` (`message_id`; all without), `edit` (`message_id`, `content`), `delete` (`message_id`), \
+`ping`.
+
+It hears `new_message` (also its own: then it is stored), `message_read`, `message_delivered`, `message_edited`, \
+`message_deleted`, `typing_indicator`, `user_connected`, `user_disconnected`, `pong`; `live` when everything missed has \
+been told; `server_shutdown` before the socket is closed with 1001.
+
+Who comes back with `?since=` the last `change`, or `?after=` the last `sequence`, hears first what they missed.";
+
 /// What a client says.
 #[derive(Debug, PartialEq)]
 pub enum Incoming {

@@ -76,7 +76,7 @@ impl Form for NewMessage {
 fn text(f: &mut Fields, required: bool) -> String {
     let [content, text] = ["content", "text"].map(|name| f.text(name).max(LONGEST).optional());
     let given = content.or(text);
-    if given.is_none() && required && !f.sketching() {
+    if given.is_none() && required && f.sound() {
         f.fault("content", Wrong::Required);
     }
     given.unwrap_or_default()

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use kit::identity::Caller;
 use prost_types::Timestamp;
 use proto::chat::v1::server_frame::Frame as Heard;
@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::Edge;
 use crate::conectar::chat::frames::{Incoming, Outgoing, Senseless};
 use crate::conectar::chat::room;
-use crate::conectar::{Conectar, Error};
+use crate::conectar::{Conectar, Error, Result};
 use crate::form::{Fields, Form};
 use crate::input::{Path, Query};
 use crate::socket::{Asks, Fault, Knock, Manners, Out, Refusal, Speech};
@@ -51,22 +51,22 @@ pub async fn chat(
     Path(id): Path<String>,
     Query(From { after, since }): Query<From>,
     knock: Knock,
-) -> Response {
+) -> Result<Response> {
     let entered = async {
         let guest = knock.admit(&edge, &MANNERS).await?;
         // A room that is no UUID does not exist, which is no other refusal than not being in it.
         let id = Uuid::try_parse(&id).unwrap_or_default();
         let open = Open { room: Some(room(id)), after, since, messages: false };
-        let (upstream, _) = guest.open(&edge, open).await?;
+        let upstream = guest.open(&edge, open).await?;
         Ok((guest, upstream))
     };
-    match entered.await {
+    Ok(match entered.await {
         Ok((guest, upstream)) => {
             let talk = Talk { edge: edge.0.clone(), caller: guest.caller };
             knock.accept(&edge, guest, upstream, talk)
         }
         Err(Refusal::NoHandshake) => {
-            Error::new(426, "UPGRADE_REQUIRED", "Se requiere una conexión WebSocket").into_response()
+            return Err(Error::new(426, "UPGRADE_REQUIRED", "Se requiere una conexión WebSocket"));
         }
         Err(Refusal::Full) => knock.turn_away(TRY_AGAIN, "too many sockets"),
         Err(Refusal::Origin) => knock.turn_away(POLICY, "origin not allowed"),
@@ -76,7 +76,7 @@ pub async fn chat(
             Code::NotFound | Code::PermissionDenied => knock.turn_away(POLICY, "not in this conversation"),
             _ => knock.turn_away(TRY_AGAIN, "try again later"),
         },
-    }
+    })
 }
 
 /// One socket.
@@ -129,5 +129,16 @@ impl Speech for Talk {
 
     fn farewell(&self, wait: Duration) -> Out {
         Outgoing::ServerShutdown { closes_in_ms: wait.as_millis() as u64 }.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_that_waits_is_small() {
+        let size = crate::socket::size::<Talk>();
+        assert!(size <= 3 << 10, "{size} bytes");
     }
 }
