@@ -65,6 +65,7 @@ fn masked(text: &str) -> String {
             (r"ey[\w-]{10,}\.[\w-]+\.[\w-]+", "[jwt]"),
             (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "[uuid]"),
             (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)", "[time]"),
+            (r"\b1\d{12}\b", "[millis]"),
             (r"http://127\.0\.0\.1:\d+", "[base]"),
             // Names of files and opaque tokens: long, and with letters and digits mixed.
             (r#"[A-Za-z0-9_-]{20,}"#, "[token]"),

@@ -12,11 +12,13 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsa
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use testkit::{Database, Redis};
+use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::answer::Answer;
 
-const SERVICES: [&str; 7] = ["auth", "users", "media", "profiles", "forum", "marketplace", "edge-gateway"];
+const SERVICES: [&str; 8] = ["auth", "users", "media", "profiles", "forum", "marketplace", "chat", "edge-gateway"];
 pub(crate) const ADMIN_EMAIL: &str = "root@example.com";
 pub(crate) const ADMIN_PHONE: &str = "50500000001";
 pub(crate) const PASSWORD: &str = "Campo2026seco";
@@ -31,6 +33,16 @@ pub(crate) struct World {
     pub(crate) databases: HashMap<&'static str, Database>,
     folder: PathBuf,
     stop: Stop,
+    /// What starts another edge.
+    edge: Vec<String>,
+    chat: Mutex<Chat>,
+}
+
+/// The one service that tests restart.
+struct Chat {
+    config: chat::Config,
+    stop: Stop,
+    task: JoinHandle<()>,
 }
 
 /// Somebody who is signed in.
@@ -66,6 +78,7 @@ impl World {
             ("profiles", &profiles::MIGRATOR),
             ("forum", &forum::MIGRATOR),
             ("marketplace", &marketplace::MIGRATOR),
+            ("chat", &chat::MIGRATOR),
         ] {
             databases.insert(name, Database::fresh(name, migrator).await);
         }
@@ -75,7 +88,8 @@ impl World {
         let port = |socket: &TcpListener| socket.local_addr().expect("it is bound").port();
         let peers: Vec<_> = sockets.iter().map(|(name, s)| format!("{name}=http://127.0.0.1:{}", port(s))).collect();
         let base = format!("http://127.0.0.1:{}", port(&sockets[SERVICES.len() - 1].1));
-        let [auth, users, media, profiles, forum, marketplace, edge] = sockets.map(|(_, socket)| Arc::new(socket));
+        let [auth, users, media, profiles, forum, marketplace, chat, edge] =
+            sockets.map(|(_, socket)| Arc::new(socket));
 
         let path = |name: &str| folder.join(name).display().to_string();
         let args = |name: &str, more: Vec<String>| {
@@ -149,15 +163,24 @@ impl World {
         config.service.listener = Some(profiles);
         spawn("profiles", profiles::run(config, stop.clone()));
 
+        let mut more = vec!["--database-url".into(), url("chat")];
+        if !flags.contains(&"--rate-limits") {
+            more.extend(["--rate".into(), "off".into()]);
+        }
+        let mut config = chat::Config::parse_from(args("chat", more));
+        config.service.listener = Some(chat);
+        let chat = Mutex::new(Chat::start(config, &stop));
+
         let mut more: Vec<String> = flags.iter().map(|&flag| flag.to_owned()).collect();
         if !flags.contains(&"--rate-limits") {
             more.extend(["--rate-limits".into(), "off".into()]);
         }
-        let mut config = edge_gateway::Config::parse_from(args("edge-gateway", more));
+        let edge_args = args("edge-gateway", more);
+        let mut config = edge_gateway::Config::parse_from(edge_args.clone());
         config.listeners = vec![edge];
         spawn("edge-gateway", edge_gateway::run(config, stop.clone()));
 
-        let world = Self { base, http, redis, databases, folder, stop };
+        let world = Self { base, http, redis, databases, folder, stop, edge: edge_args, chat };
         // The first administrator is made once auth and users know each other.
         testkit::within(Duration::from_secs(60), "the platform is up", async || {
             let credentials = json!({ "phone_number": ADMIN_PHONE, "password": PASSWORD });
@@ -166,6 +189,30 @@ impl World {
         })
         .await;
         world
+    }
+
+    /// Another edge, which ends at its own stop: where it is.
+    pub(crate) fn another_edge(&self, flags: &[&str]) -> (String, Stop) {
+        let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let base = format!("http://{}", socket.local_addr().expect("it is bound"));
+        let args = self.edge.iter().map(String::as_str).chain(flags.iter().copied());
+        let mut config = edge_gateway::Config::parse_from(args);
+        config.listeners = vec![Arc::new(socket)];
+        let stop = self.stop.child_token();
+        spawn("edge-gateway", edge_gateway::run(config, stop.clone()));
+        (base, stop)
+    }
+
+    /// Stops `chat` in order; who calls it meanwhile waits for an answer.
+    pub(crate) async fn stop_chat(&self) {
+        let mut chat = self.chat.lock().await;
+        chat.stop.cancel();
+        let _ = (&mut chat.task).await;
+    }
+
+    pub(crate) async fn start_chat(&self) {
+        let mut chat = self.chat.lock().await;
+        *chat = Chat::start(chat.config.clone(), &self.stop);
     }
 
     /// A request to a path at the edge.
@@ -250,13 +297,21 @@ impl Drop for World {
     }
 }
 
-fn spawn(name: &'static str, service: impl Future<Output = anyhow::Result<()>> + Send + 'static) {
+impl Chat {
+    fn start(config: chat::Config, stop: &Stop) -> Self {
+        let stop = stop.child_token();
+        let task = spawn("chat", chat::run(config.clone(), stop.clone()));
+        Self { config, stop, task }
+    }
+}
+
+fn spawn(name: &'static str, service: impl Future<Output = anyhow::Result<()>> + Send + 'static) -> JoinHandle<()> {
     tokio::spawn(async move {
         if let Err(error) = service.await {
             // A test that needs the service fails anyway; this says why.
             eprintln!("{name}: {error:#}");
         }
-    });
+    })
 }
 
 /// A CA and a certificate per service, made once per test binary.
