@@ -45,6 +45,7 @@ struct Line {
 
 type Retry = Pin<Box<dyn Future<Output = Result<Line, Status>> + Send>>;
 
+#[expect(clippy::large_enum_variant, reason = "it stands almost always, and Upstream is boxed")]
 enum State {
     Stands(Line),
     /// Since when, with how many tries, and the present one.
