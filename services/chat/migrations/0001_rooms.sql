@@ -144,6 +144,9 @@ create table marks (
     constraint marks_member_fkey foreign key (room_id, user_id) references members (room_id, user_id) on delete cascade
 );
 
+-- What moved since somebody left.
+create index marks_at on marks (room_id, at);
+
 -- Single messages that were read before those in front of them.
 create table read_ahead (
     room_id uuid not null,

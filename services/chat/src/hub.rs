@@ -192,6 +192,13 @@ impl Hub {
         }
     }
 
+    /// Sends a room's readers to the database, for what has no number there.
+    pub(crate) fn look_again(&self, room: Uuid) {
+        let Some(listeners) = self.lines().get(&Line::Room(room)).cloned() else { return };
+        let listeners = listeners.lock().expect("nothing panics under this lock");
+        listeners.readers.iter().for_each(|reader| reader.queue.fall_behind());
+    }
+
     /// Every stream of this process once.
     pub(crate) fn streams(&self) -> Vec<Reader> {
         let lines = self.lines();

@@ -20,7 +20,7 @@ mod wire;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Datelike, Utc};
+use chrono::{DateTime, Datelike, TimeDelta, Utc};
 use kit::error::{Error, denied, invalid, not_found};
 use moka::sync::Cache;
 use proto::chat::v1::chat_service_server::ChatServiceServer;
@@ -44,6 +44,9 @@ const REMEMBERED: u64 = 100_000;
 
 /// How long a room is remembered as one in which somebody writes.
 const BUSY: Duration = Duration::from_secs(60);
+
+/// What may lie between a movement's time and its being readable.
+const UNSURE: TimeDelta = TimeDelta::seconds(2);
 
 /// Configuration, from the environment.
 #[derive(Clone, Debug, clap::Parser)]
@@ -124,10 +127,15 @@ impl Chat {
     /// Compares the rooms that somebody has open with the database: now and then, because a publication may get lost,
     /// and often while none arrive.
     async fn watch_rooms(self, wire: Wire, stop: kit::Stop) {
+        // Since when receipts may have moved elsewhere without our hearing it.
+        let mut deaf_since: Option<DateTime<Utc>> = None;
         loop {
-            let pause = if wire.up() { Duration::from_secs(5) } else { Duration::from_millis(700) };
-            // Coming up is a reason to look at once: much was missed.
             let was_up = wire.up();
+            if !was_up {
+                deaf_since.get_or_insert_with(|| self.now() - UNSURE);
+            }
+            let pause = if was_up { Duration::from_secs(5) } else { Duration::from_millis(700) };
+            // Coming up is a reason to look at once: much was missed.
             let until = tokio::time::Instant::now() + pause;
             while tokio::time::Instant::now() < until && wire.up() == was_up {
                 tokio::select! {
@@ -135,10 +143,29 @@ impl Chat {
                     () = stop.cancelled() => return,
                 }
             }
-            if let Err(error) = self.compare_rooms().await {
-                tracing::debug!(%error, "rooms were not compared with the database");
+            let began = self.now();
+            let compared = async {
+                self.compare_rooms().await?;
+                if let Some(since) = deaf_since {
+                    self.compare_receipts(since).await?;
+                }
+                Ok::<_, Error>(())
+            };
+            match compared.await {
+                Ok(()) => deaf_since = (!was_up).then(|| began - UNSURE),
+                Err(error) => tracing::debug!(%error, "rooms were not compared with the database"),
             }
         }
+    }
+
+    async fn compare_receipts(&self, since: DateTime<Utc>) -> kit::Result<()> {
+        let rooms: Vec<_> = self.hub.rooms().into_iter().map(|(room, _)| room).collect();
+        for chunk in rooms.chunks(1_000) {
+            for room in receipts::list_marked(&self.db, chunk, since).await? {
+                self.hub.look_again(room);
+            }
+        }
+        Ok(())
     }
 
     async fn compare_rooms(&self) -> kit::Result<()> {

@@ -1,7 +1,7 @@
 //! Who has a message, and who has read it. Each member has two watermarks per room, which only rise; a row of `marks` for
 //! each movement says when. So a message's receipt is read off the first mark that is not below it, and a room of a
 //! thousand members writes rows per movement, not per message and member. Single messages read out of order stand in
-//! `read_ahead` until the watermark has passed them.
+//! `read_ahead`, and stay there: what was told as read then was not read later.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
@@ -134,6 +134,26 @@ impl Chat {
             });
         }
         Ok(())
+    }
+
+    /// What moved in a room since the message that the change `since` brought, or the one before it, as far as it concerns
+    /// this person: everything that was read, and what of theirs was delivered. For who may have missed it; told again to
+    /// who has not, it says the same.
+    pub(crate) async fn receipts_since(&self, room: Uuid, me: Uuid, since: i64) -> kit::Result<Vec<ReceiptNews>> {
+        let mut news: Vec<ReceiptNews> = Vec::new();
+        for row in list_moved(&self.db, room, me, since, MOST_MEMBERS).await? {
+            let (user_id, at) = (row.user_id.to_string(), Some(timestamp(row.at)));
+            let same = |one: &&mut ReceiptNews| one.user_id == user_id && one.read == row.read && one.at == at;
+            if news.last_mut().filter(same).is_none() {
+                let user_number = row.user_number;
+                news.push(ReceiptNews { user_id, user_number, read: row.read, at, ..ReceiptNews::default() });
+            }
+            let one = news.last_mut().expect("there is one now");
+            one.numbers.push(row.number);
+            one.ids.push(row.id.to_string());
+            one.sequences.push(row.sequence);
+        }
+        Ok(news)
     }
 
     /// Tells a room that somebody has read something.
@@ -349,6 +369,85 @@ async fn list_told(
         through
     );
     Ok(told.fetch_all(db).await?)
+}
+
+/// A message over which a watermark moved.
+struct MovedOver {
+    user_id: Uuid,
+    user_number: i64,
+    read: bool,
+    at: DateTime<Utc>,
+    id: Uuid,
+    number: i64,
+    sequence: i64,
+}
+
+/// At most the latest 1000, in the order of the movements.
+async fn list_moved(
+    db: impl PgExecutor<'_>,
+    room: Uuid,
+    me: Uuid,
+    since: i64,
+    most_members: i32,
+) -> kit::Result<Vec<MovedOver>> {
+    let rows = sqlx::query_as!(
+        MovedOver,
+        r#"with had as (
+               select coalesce(
+                   (select created_at from messages where room_id = $1 and sent_change <= $3
+                    order by sent_change desc limit 1),
+                   '-infinity'
+               ) as at
+           ),
+           moved as (
+               (select k.user_id, k.read, k.at, m.id, m.number, m.sequence
+                from marks k
+                join rooms r on r.id = k.room_id and r.members_count <= $4
+                cross join lateral (
+                    select coalesce(max(through), 0) as through from marks p
+                    where p.room_id = k.room_id and p.user_id = k.user_id and p.read = k.read and p.through < k.through
+                ) before
+                join messages m on m.room_id = k.room_id and m.sequence > before.through and m.sequence <= k.through
+                    and m.sender_id <> k.user_id and (k.read or m.sender_id = $2)
+                where k.room_id = $1 and k.at >= (select at from had)
+                    -- What was read ahead of this was told as read then.
+                    and not (k.read and exists (
+                        select from read_ahead a
+                        where a.room_id = k.room_id and a.user_id = k.user_id and a.sequence = m.sequence
+                    ))
+                order by k.at desc, m.sequence desc limit 1000)
+               union all
+               (select a.user_id, true, a.at, m.id, m.number, m.sequence
+                from read_ahead a
+                join rooms r on r.id = a.room_id and r.members_count <= $4
+                join messages m on m.room_id = a.room_id and m.sequence = a.sequence
+                where a.room_id = $1 and a.at >= (select at from had)
+                order by a.at desc limit 1000)
+           )
+           select moved.user_id as "user_id!", me.user_number, moved.read as "read!", moved.at as "at!", moved.id as "id!",
+               moved.number as "number!", moved.sequence as "sequence!"
+           from moved join members me on me.room_id = $1 and me.user_id = moved.user_id and me.left_at is null
+           order by moved.at, moved.user_id, moved.read, moved.sequence"#,
+        room,
+        me,
+        since,
+        most_members
+    );
+    Ok(rows.fetch_all(db).await?)
+}
+
+/// Which of these rooms have receipts that moved since a moment.
+pub(crate) async fn list_marked(
+    db: impl PgExecutor<'_>,
+    rooms: &[Uuid],
+    since: DateTime<Utc>,
+) -> kit::Result<Vec<Uuid>> {
+    let rows = sqlx::query_scalar!(
+        "select distinct room_id from members where room_id = any($1) and marked_at >= $2",
+        rooms,
+        since
+    );
+    Ok(rows.fetch_all(db).await?)
 }
 
 struct MarkRow {

@@ -37,6 +37,10 @@ impl Chat {
     /// Stores a message and tells it, unless it is stored already; whether it is new.
     pub(crate) async fn send(&self, caller: Caller, room: Uuid, draft: &Draft) -> kit::Result<(Message, bool)> {
         check(draft)?;
+        if !draft.media_id.is_empty() || draft.media_number != 0 {
+            // A stranger's message must not make a file theirs.
+            self.membership(room, caller.id).await?;
+        }
         // Before the transaction, which should not stay open while a peer is asked.
         let file = self.attachment(caller.id, draft).await?;
 

@@ -103,6 +103,8 @@ struct Stream {
     room: Option<Uuid>,
     /// Whether messages are sent.
     messages: bool,
+    /// Whether the client has been here before.
+    comes_back: bool,
     reader: Reader,
     rooms: HashMap<Uuid, Told>,
     out: mpsc::Sender<Result<ServerFrame, Status>>,
@@ -148,6 +150,7 @@ impl Chat {
             caller,
             room,
             messages: room.is_some() || open.messages,
+            comes_back: open.since.is_some() || open.after.is_some(),
             reader,
             rooms: HashMap::new(),
             out,
@@ -288,7 +291,7 @@ impl Stream {
                 () = stop.cancelled() => {
                     let pause = DRAIN.mul_f64(fraction(self.reader.stream));
                     tokio::time::sleep(pause).await;
-                    // What was committed until now is told before the farewell.
+                    // What is committed meanwhile the client hears elsewhere, where it comes back with `since`.
                     Err(End::Closing(closing(ClosingReason::GoingAway, pause)))
                 }
             };
@@ -302,6 +305,9 @@ impl Stream {
     async fn begin(&mut self, opened: ServerFrame) -> Result<i64, End> {
         self.hand(opened).await?;
         let Some(room) = self.room else { return Ok(0) };
+        if self.comes_back {
+            self.tell_receipts(room).await?;
+        }
         self.catch_up(room).await?;
         Ok(self.rooms.get(&room).map_or(0, |told| told.change))
     }
@@ -312,6 +318,9 @@ impl Stream {
             Next::Behind => {
                 let rooms: Vec<_> = self.rooms.keys().copied().collect();
                 for room in rooms {
+                    if self.room.is_some() {
+                        self.tell_receipts(room).await?;
+                    }
                     self.catch_up(room).await?;
                 }
                 Ok(())
@@ -350,6 +359,18 @@ impl Stream {
             Some(Frame::Receipt(_)) => true,
             _ => self.messages,
         }
+    }
+
+    /// Receipts that may have changed since what was last told of a room. No gap shows where one is missing, so they are
+    /// told again.
+    async fn tell_receipts(&self, room: Uuid) -> Result<(), End> {
+        let Some(told) = self.rooms.get(&room) else { return Ok(()) };
+        let news = self.chat.receipts_since(room, self.caller.id, told.change).await.map_err(End::Failed)?;
+        for receipt in news {
+            let frame = ServerFrame { frame: Some(Frame::Receipt(receipt)), ..ServerFrame::default() };
+            self.hand(self.about_room(frame)).await?;
+        }
+        Ok(())
     }
 
     /// Reads from the database what was not told of a room.

@@ -61,9 +61,9 @@ impl Wire {
         (wire, Ends { publications, commands, up, origin: Uuid::new_v4() })
     }
 
-    /// Whether other replicas are heard at the moment.
+    /// Whether all replicas are heard at the moment.
     pub(crate) fn up(&self) -> bool {
-        self.up.load(Ordering::Relaxed)
+        self.out.is_none() || self.up.load(Ordering::Relaxed)
     }
 
     pub(crate) fn publish(&self, packet: Packet) {

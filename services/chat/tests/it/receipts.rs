@@ -253,3 +253,17 @@ async fn large_rooms_show_no_receipts() {
     assert_eq!(others[0].read_all(&room).await.len(), 1);
     assert_eq!(others[0].see(&room).await.unwrap().unread_count, 0);
 }
+
+#[tokio::test]
+async fn who_comes_back_hears_what_was_read_meanwhile() {
+    let world = World::start().await;
+    let (ana, ben, room) = world.pair().await;
+    let message = ana.send(&room, "uno").await;
+    let since = ana.see(&room).await.unwrap().last_change;
+    ben.read_all(&room).await;
+    let open = Open { room: Some(key(&room)), since: Some(since), ..Open::default() };
+    let line = ana.try_connect(open).await.unwrap();
+    let told: Vec<_> = line.missed.into_iter().filter_map(|frame| frame.frame.and_then(receipt)).collect();
+    let told: Vec<_> = told.iter().map(|news| (news.user_number, news.read, news.numbers.as_slice())).collect();
+    assert_eq!(told, [(2, false, &[message.number][..]), (2, true, &[message.number])]);
+}
