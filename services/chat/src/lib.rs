@@ -2,6 +2,7 @@
 //! the database to `hub`, and from there to every `stream`; between replicas it goes over `wire`.
 
 mod catch_up;
+pub mod contact;
 mod events;
 mod hub;
 mod limits;

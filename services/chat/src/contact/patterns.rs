@@ -1,0 +1,147 @@
+//! Mails, links, and names in other networks, in plain text.
+
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+use super::Kind;
+
+/// Adds what it finds. Whatever is a mail is not looked at as a link or a name again.
+pub(super) fn search(plain: &str, found: &mut BTreeSet<Kind>) {
+    let mut rest = MAIL.replace_all(plain, " \u{1} ");
+    if matches!(rest, std::borrow::Cow::Owned(_)) {
+        found.insert(Kind::Email);
+    }
+    rest = HARMLESS.replace_all(&rest, " ").into_owned().into();
+    if LINK.is_match(&rest) {
+        found.insert(Kind::Link);
+    }
+    if HANDLE.is_match(&rest) || MESSENGER.is_match(&TOPIC.replace_all(&rest, " ")) {
+        found.insert(Kind::Handle);
+    }
+}
+
+/// Compiles a pattern in which `{name}` stands for a part from [`PARTS`].
+fn pattern(text: &str) -> Regex {
+    let whole = PARTS.iter().rev().fold(text.to_owned(), |text, (name, part)| text.replace(name, part));
+    super::regex(&format!("(?x){whole}"))
+}
+
+/// Parts of patterns; each may use those above it.
+const PARTS: &[(&str, &str)] = &[
+    ("{open}", r"\s*[(\[{<]?\s*"),
+    ("{close}", r"\s*[)\]}>]?\s*"),
+    // A dot, said or written, in any brackets.
+    ("{dot}", r"{open}(?:[.·•]|\bpunto\b|\bdot\b){close}"),
+    ("{provider}", r"(?:gmail|hotmail|outlook|yahoo|live|icloud|proton(?:mail)?|ymail|msn|fibertel|arnet)"),
+    // Ends of names that no Spanish sentence begins with after a forgotten blank, as it would with `es` or `me`.
+    (
+        "{tld}",
+        r"(?:com|net|org|edu|gob|info|biz|app|dev|shop|store|online|site|link|click|xyz|tv|io|ly|gg
+            |ar|ni|cl|uy|mx|pe|bo|py|br|ec|cr|hn|sv|gt)\b",
+    ),
+    (
+        "{network}",
+        r"(?:inst(?:a|r)gra[mn]|insta|ig|facebook|face|fe[iy]s(?:b\w+)?|fb|tik\s?tok|linkedin|twitter|youtube|messenger
+            |telegra[mn]|tg)",
+    ),
+    (
+        "{reach}",
+        r"\b(?:busc[ao]|busque|segui|agreg[ao]|agregue|escrib[aio]|habl[ae]|mand[ao]|contact[ao]|encontr|ubic[ao]|pas[ao]
+            |arregl|charl|mensaje|sigamos|sumate|llam[ao]|manda|dej[ao]|estoy|estamos|soy|somos)\w*",
+    ),
+];
+
+static MAIL: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(
+        r"[a-z0-9][a-z0-9._%+-]*(?:@|\s+@\s+|@\s+)[a-z0-9-]+(?:\.[a-z0-9-]+)*\.[a-z]{2,}
+        | [a-z0-9][a-z0-9._%+-]*
+          (?: @ | \s+@\s+ | @\s+ | {open}\barroba\b{close} | \s*[(\[{<]\s*(?:at|arroba)\s*[)\]}>]\s* | \s+at\s+ )
+          (?: {provider}\b(?:{dot}{tld})* | [a-z0-9][a-z0-9-]*(?:{dot}[a-z0-9-]+)*(?:{dot}|,){tld} )
+        | \b{provider}(?:{dot}|\s+)com\b
+        | \bmi\s+(?:gmail|hotmail|yahoo|outlook)\s*(?:es\b|:)\s*\w",
+    )
+});
+
+static LINK: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(
+        r"\bh(?:tt|xx)ps?\s*:\s*/
+        | \bwww{dot}[a-z0-9] | \bwww\s+\S+\s+com\b
+        | \b(?:wa|t|m|fb|ig)(?:{dot})me\s*/
+        | \b(?:bit|cutt|ow){dot}ly\s*/ | \blinktr{dot}ee | \bgoo{dot}gl
+        | \b[a-z0-9-]*[a-z][a-z0-9-]*\.(?:[a-z0-9-]+\.)*{tld}
+        | \b[a-z0-9-]*[a-z][a-z0-9-]*\.(?:es|me|co|to|eu|us)/
+        | \b[a-z0-9][a-z0-9-]+(?:{dot}|,)com\b
+        | \bpunto\s*com\b
+        | \bpunto\s+(?:net|org|info)\b",
+    )
+});
+
+/// Names that look like a link to the outside, and are none.
+static HARMLESS: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"\b(?:asp|vb|ado)\.net\b | \b(?:www\.)?conectarprofesionales\.com\b"));
+
+static HANDLE: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(
+        r"(?:^|[\s(,:;>])@[a-z_][a-z0-9_.]{2,}
+        | \b{network}\s*[:=>]\s*[a-z@]
+        | \b{network}\s+@
+        | \b{network}\s+[a-z0-9]+[._][a-z0-9]
+        | \b(?:mi|nuestro)\s+(?:\w+\s+(?:de|en)\s+)?{network}\s+es\b
+        | {reach}(?:\s+\S+){0,4}?\s+(?:en|por|x|al|a)\s+(?:el\s+|mi\s+|un\s+)?{network}\b
+        | {network},?\s+(?:busca|se\s+llama)
+        | \b(?:en|por|x)\s+(?:el\s+)?{network}\s+(?:\S+\s+){0,2}?(?:soy|somos|estoy|estamos|como|me\s+encontras)\b
+        | \barroba\s?\w+\s+en\s+(?:el\s+|mi\s+)?{network}\b
+        | \b(?:al|por|x)\s+(?:el\s+)?(?:face|insta|ig|fb|messenger|tg)\b(?:\s*$|\s*[.,!?]|\s+(?:y|que|asi|es)\b)",
+    )
+});
+
+/// Naming a messenger is telling how to be reached: people say no more than that, since the rest is known.
+static MESSENGER: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(
+        r"\b(?:wh?|gu|hu|u)[au]?t*h?[sz]+\s?a+p+s?\b
+        | \b(?:whats|whatapp|wasa|wpp|wsp|wtsp|wzp|wapp)\b
+        | \b(?:al|el|por|x|tu|su|mi)\s+guasa\b
+        | \b(?:al|por|x|tu|mi|un)\s+(?:wa|wp|ws)\b
+        | \btelegra[mn]\b",
+    )
+});
+
+/// A messenger as the thing that is worked on.
+static TOPIC: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(
+        r"\b(?:bot|chatbot|api|boton|plugin|integr\w+|instal\w+|configur\w+|automatiz\w+|publicidad|campana|anda|funciona
+            |hacke\w+|actualiz\w+|respaldo|backup)\s+(?:\S+\s+){0,2}?(?:whats\s?app|wsp|wpp|telegram)\b
+        | \bwhats\s?app\s+(?:business|web)\b",
+    )
+});
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kinds(plain: &str) -> Vec<Kind> {
+        let mut found = BTreeSet::new();
+        search(plain, &mut found);
+        found.into_iter().collect()
+    }
+
+    #[test]
+    fn a_mail_is_neither_a_link_nor_a_name() {
+        assert_eq!(kinds("ana@example.com"), [Kind::Email]);
+        assert_eq!(kinds("ana arroba gmail punto com"), [Kind::Email]);
+        assert_eq!(kinds("ana@example.com o example.com"), [Kind::Email, Kind::Link]);
+    }
+
+    #[test]
+    fn the_platforms_own_pages_may_be_named() {
+        assert_eq!(kinds("mirá conectarprofesionales.com/profesional/4"), []);
+        assert_eq!(kinds("noconectarprofesionales.com"), [Kind::Link]);
+    }
+
+    #[test]
+    fn an_arroba_of_meat_is_no_name() {
+        assert_eq!(kinds("a 300 la arroba de novillo, y por arroba subio. compro"), []);
+    }
+}
