@@ -36,8 +36,8 @@ impl Kind {
     }
 }
 
-/// A message with more words than this is no fragment of a detail that is told in pieces.
-const FRAGMENT: usize = 5;
+/// A message of more words or bytes than these is no fragment of a detail that is told in pieces.
+const FRAGMENT: (usize, usize) = (5, 100);
 /// How many messages a detail may be told in.
 const PIECES: usize = 12;
 
@@ -52,14 +52,19 @@ pub fn find(text: &str) -> Vec<Kind> {
     found.into_iter().collect()
 }
 
+/// Whether it is short enough to be a part of something that is told in pieces.
+pub fn is_fragment(text: &str) -> bool {
+    let (words, bytes) = FRAGMENT;
+    text.len() <= bytes && text.split_whitespace().nth(words).is_none()
+}
+
 /// What is told only by this text together with the messages that the same person sent just before it, oldest first:
-/// `once` / `cinco cinco cinco cero` / `cero uno cuatro dos`. All but the first of them have to be fragments.
+/// `once` / `cinco cinco cinco cero` / `cero uno cuatro dos`. Only fragments are put together, see [`is_fragment`].
 pub fn find_across(previous: &[&str], text: &str) -> Vec<Kind> {
-    let fragment = |text: &&&str| text.split_whitespace().nth(FRAGMENT).is_none();
-    if !fragment(&&text) {
+    if !is_fragment(text) {
         return Vec::new();
     }
-    let fragments = previous.iter().rev().take(PIECES).take_while(fragment).count();
+    let fragments = previous.iter().rev().take(PIECES).take_while(|text| is_fragment(text)).count();
     let mut pieces = &previous[previous.len() - fragments..];
     // What was told before this text was told then.
     while let [_, rest @ ..] = pieces {

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::Chat;
 use crate::members::{lock_room, remove_members};
 use crate::messages::sql::{drop_media, list_rooms_of_media};
+use crate::moderation;
 use crate::rooms::sql::{count_other_admins, delete_if_abandoned, promote_first};
 
 #[tonic::async_trait]
@@ -43,7 +44,8 @@ impl Chat {
             }
             delete_if_abandoned(tx, room).await?;
         }
-        delete_blocks(tx, user).await
+        delete_blocks(tx, user).await?;
+        moderation::forget(tx, user).await
     }
 }
 

@@ -8,6 +8,7 @@ mod hub;
 mod limits;
 mod members;
 mod messages;
+pub mod moderation;
 mod people;
 mod presence;
 mod queue;
@@ -26,6 +27,7 @@ use kit::error::{Error, denied, invalid, not_found};
 use moka::sync::Cache;
 use proto::chat::v1::chat_service_server::ChatServiceServer;
 use proto::chat::v1::message_service_server::MessageServiceServer;
+use proto::chat::v1::moderation_service_server::ModerationServiceServer;
 use proto::chat::v1::room_service_server::RoomServiceServer;
 use proto::media::v1::media_service_client::MediaServiceClient;
 use proto::users::v1::user_service_client::UserServiceClient;
@@ -58,6 +60,9 @@ pub struct Config {
     /// Messages per person and seconds, written 20/10, or `off`.
     #[arg(long, env = "CHAT_RATE", default_value = "20/10")]
     pub rate: limits::Rate,
+
+    #[command(flatten)]
+    pub moderation: moderation::Settings,
 }
 
 /// What every RPC works with. Cheap to clone.
@@ -72,6 +77,7 @@ pub struct Chat {
     presence: Presence,
     delivered: Delivered,
     limits: Limits,
+    moderation: moderation::Settings,
     room_ids: Cache<i64, Uuid>,
     /// Who writes in a room at the moment; see `send`.
     turns: Cache<Uuid, Arc<tokio::sync::Mutex<()>>>,
@@ -80,7 +86,7 @@ pub struct Chat {
 
 impl Chat {
     /// Joins the other replicas; what runs in the background ends at the stop.
-    pub fn start(kit: &kit::Service, rate: limits::Rate) -> Self {
+    pub fn start(kit: &kit::Service, rate: limits::Rate, moderation: moderation::Settings) -> Self {
         let (wire, ends) = Wire::new(kit.redis.is_some());
         let hub = Hub::new(wire.clone());
         let chat = Self {
@@ -93,6 +99,7 @@ impl Chat {
             hub: hub.clone(),
             delivered: Delivered::default(),
             limits: Limits::new(rate),
+            moderation,
             room_ids: Cache::new(REMEMBERED),
             turns: Cache::builder().max_capacity(REMEMBERED).time_to_idle(BUSY).build(),
             stop: kit.stop.clone(),
@@ -118,6 +125,7 @@ impl Chat {
             .add(ChatServiceServer::new(self.clone()))
             .add(RoomServiceServer::new(self.clone()))
             .add(MessageServiceServer::new(self.clone()))
+            .add(ModerationServiceServer::new(self.clone()))
     }
 
     /// Now, as PostgreSQL keeps it.
@@ -186,7 +194,12 @@ impl Chat {
 /// Runs the service until `stop`.
 pub async fn run(config: Config, stop: kit::Stop) -> anyhow::Result<()> {
     let kit = kit::Service::start("chat", &config.service, &MIGRATOR, stop).await?;
-    let chat = Chat::start(&kit, config.rate);
+    let chat = Chat::start(&kit, config.rate, config.moderation);
+    let warden = chat.clone();
+    kit.every("end bans", Duration::from_secs(30), move || {
+        let chat = warden.clone();
+        async move { chat.end_bans().await }
+    });
     kit.consume(chat.clone());
     kit.serve(chat.routes()).await
 }

@@ -14,6 +14,7 @@ use crate::{Chat, no_such_room, not_a_member};
 /// What a room's members share, locked.
 #[derive(Clone, Debug)]
 pub(crate) struct LockedRoom {
+    pub(crate) id: Uuid,
     pub(crate) number: i64,
     pub(crate) kind: String,
     pub(crate) last_sequence: i64,
@@ -80,7 +81,7 @@ pub(crate) async fn fetch_membership(
 /// while this one waited.
 pub(crate) async fn lock_room(tx: &mut PgConnection, room: Uuid) -> kit::Result<Option<LockedRoom>> {
     let row =
-        sqlx::query_as!(LockedRoom, "select number, kind, last_sequence from rooms where id = $1 for update", room);
+        sqlx::query_as!(LockedRoom, "select id, number, kind, last_sequence from rooms where id = $1 for update", room);
     Ok(row.fetch_optional(tx).await?)
 }
 

@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use self::sql::*;
 use crate::members::{LockedRoom, fetch_membership, lock_room};
+use crate::moderation::CENSORED;
 use crate::receipts::fill_receipts;
 use crate::send::check_text;
 use crate::{Chat, moment, not_a_member};
@@ -120,7 +121,7 @@ impl Chat {
         if text.contains('\0') {
             return Err(invalid("text", "text may not contain NUL characters"));
         }
-        let (mut tx, _, row) = self.lock_message(caller, message).await?;
+        let (mut tx, room, row) = self.lock_message(caller, message).await?;
         if row.sender_id != Some(caller.id) {
             return Err(denied("NOT_YOURS", "only who sent it"));
         }
@@ -130,11 +131,16 @@ impl Chat {
         if text.trim().is_empty() && row.media_id.is_none() {
             return Err(invalid_because("text", "EMPTY_MESSAGE", "neither words nor a file"));
         }
-        if row.text == text {
+        if row.text == text || row.censored && fetch_censored(&mut *tx, row.id).await?.as_deref() == Some(text) {
             return Ok(with_receipts(&mut tx, vec![row]).await?.remove(0));
         }
-        let rewrite = Rewrite { text, cause: "EDITED", keep_media: true, censored: false, now: self.now() };
-        self.rewrite(tx, &row, &rewrite).await
+        let now = self.now();
+        let told = self.told(&mut tx, &room, caller.id, text, now).await?;
+        let shown = if told.is_empty() { text } else { CENSORED };
+        let rewrite = Rewrite { text: shown, cause: "EDITED", keep_media: true, censored: !told.is_empty(), now };
+        let edited = rewrite_message(&mut tx, &row, &rewrite).await?;
+        self.record(&mut tx, &edited, text, &told, now).await?;
+        self.commit_change(tx, edited).await
     }
 
     pub(crate) async fn delete(&self, caller: Caller, message: Option<&MessageKey>) -> kit::Result<Message> {
@@ -150,7 +156,8 @@ impl Chat {
         }
         let rewrite =
             Rewrite { text: "", cause: "DELETED", keep_media: false, censored: row.censored, now: self.now() };
-        self.rewrite(tx, &row, &rewrite).await
+        let deleted = rewrite_message(&mut tx, &row, &rewrite).await?;
+        self.commit_change(tx, deleted).await
     }
 
     /// The message under its room's lock.
@@ -168,13 +175,12 @@ impl Chat {
         Ok((tx, room, row))
     }
 
-    async fn rewrite(
+    /// Makes a change true and tells it.
+    pub(crate) async fn commit_change(
         &self,
         mut tx: sqlx::PgTransaction<'static>,
-        before: &MessageRow,
-        rewrite: &Rewrite<'_>,
+        row: MessageRow,
     ) -> kit::Result<Message> {
-        let row = rewrite_message(&mut tx, before, rewrite).await?;
         let message = with_receipts(&mut tx, vec![row.clone()]).await?.remove(0);
         kit::db::commit(tx).await?;
         self.tell_message(&row, Frame::Changed(message.clone()));

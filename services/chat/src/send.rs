@@ -15,6 +15,7 @@ use uuid::Uuid;
 use crate::hub::{Audience, Line, News, Packet};
 use crate::members::{blocked_in, fetch_membership, list_recipients, lock_room};
 use crate::messages::sql::{MessageRow, NewMessage, fetch_by_client_msg_id, insert_message, kind_name};
+use crate::moderation::CENSORED;
 use crate::queue::Parcel;
 use crate::receipts::fill_receipts;
 use crate::{Chat, no_such_room, not_a_member};
@@ -66,22 +67,25 @@ impl Chat {
         if draft.reply_to > locked.last_sequence {
             return Err(invalid_because("reply_to", "REPLY_NOT_FOUND", "no such message in this room"));
         }
+        let now = self.now();
         // Only what is new counts: who comes back sends again whatever was not acknowledged.
-        self.limits.take(caller.id, self.now())?;
+        self.limits.take(caller.id, now)?;
+        let told = self.told(&mut tx, &locked, caller.id, &draft.text, now).await?;
         let new = NewMessage {
             id: Uuid::now_v7(),
             room,
             sender: Some((caller.id, caller.number)),
             kind: kind_name(file.as_ref().map_or(MessageKind::Text, |file| file.kind)),
-            text: &draft.text,
+            text: if told.is_empty() { &draft.text } else { CENSORED },
             media: file.as_ref().map(|file| (file.id, file.number)),
             waveform: &draft.waveform,
             reply_to: Some(draft.reply_to).filter(|reply| *reply > 0),
             client_msg_id: name,
-            censored: false,
-            now: self.now(),
+            censored: !told.is_empty(),
+            now,
         };
         let row = insert_message(&mut tx, &new).await?;
+        self.record(&mut tx, &row, &draft.text, &told, now).await?;
         let event = ChatMessageSent {
             message_id: row.number,
             message_uuid: row.id.to_string(),

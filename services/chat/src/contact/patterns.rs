@@ -90,7 +90,7 @@ static HANDLE: LazyLock<Regex> = LazyLock::new(|| {
         | \b{network}\s+[a-z0-9]+[._][a-z0-9]
         | \b(?:mi|nuestro)\s+(?:\w+\s+(?:de|en)\s+)?{network}\s+es\b
         | {reach}(?:\s+\S+){0,4}?\s+(?:en|por|x|al|a)\s+(?:el\s+|mi\s+|un\s+)?{network}\b
-        | {network},?\s+(?:busca|se\s+llama)
+        | \b{network},?\s+(?:busca|se\s+llama)
         | \b(?:en|por|x)\s+(?:el\s+)?{network}\s+(?:\S+\s+){0,2}?(?:soy|somos|estoy|estamos|como|me\s+encontras)\b
         | \barroba\s?\w+\s+en\s+(?:el\s+|mi\s+)?{network}\b
         | \b(?:al|por|x)\s+(?:el\s+)?(?:face|insta|ig|fb|messenger|tg)\b(?:\s*$|\s*[.,!?]|\s+(?:y|que|asi|es)\b)",

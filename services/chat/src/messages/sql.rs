@@ -459,6 +459,56 @@ pub(crate) async fn rewrite_message(
     Ok(row.fetch_one(tx).await?)
 }
 
+/// Keeps what a censored message wanted to say.
+pub(crate) async fn insert_censored(
+    tx: &mut PgConnection,
+    message: Uuid,
+    text: &str,
+    now: DateTime<Utc>,
+) -> kit::Result<()> {
+    sqlx::query!(
+        "insert into versions (message_id, position, text, cause, replaced_at)
+         select $1, (select count(*) from versions where message_id = $1), $2, 'CENSORED', $3",
+        message,
+        text,
+        now
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// What a message said when it was last censored.
+pub(crate) async fn fetch_censored(db: impl PgExecutor<'_>, message: Uuid) -> kit::Result<Option<String>> {
+    let text = sqlx::query_scalar!(
+        "select text from versions where message_id = $1 and cause = 'CENSORED' order by position desc limit 1",
+        message
+    );
+    Ok(text.fetch_optional(db).await?)
+}
+
+/// What somebody wrote in a room lately, the latest first. Only among its last few messages, so it costs no more in a
+/// long room.
+pub(crate) async fn list_lately(
+    db: impl PgExecutor<'_>,
+    room: Uuid,
+    sender: Uuid,
+    last_sequence: i64,
+    since: DateTime<Utc>,
+) -> kit::Result<Vec<String>> {
+    let texts = sqlx::query_scalar!(
+        "select text from messages
+         where room_id = $1 and sequence > $2 and sender_id = $3 and created_at >= $4
+             and deleted_at is null and not censored
+         order by sequence desc limit 12",
+        room,
+        last_sequence - 30,
+        sender,
+        since
+    );
+    Ok(texts.fetch_all(db).await?)
+}
+
 pub(crate) struct VersionRow {
     pub(crate) text: String,
     pub(crate) cause: String,

@@ -5,6 +5,7 @@
 
 mod history;
 mod messages;
+mod moderation;
 mod plans;
 mod presence;
 mod races;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chat::Chat;
+use chat::moderation::Settings;
 use kit::Peer;
 use kit::error::Details;
 use kit::inbox::{Consumer, Received};
@@ -84,7 +86,7 @@ impl World {
         let (media, users) = (Media::default(), Users::default());
         harness.stub("media", MediaServiceServer::new(media.clone()));
         harness.stub("users", UserServiceServer::new(users.clone()));
-        let chat = Chat::start(&harness.service, rate.parse().unwrap());
+        let chat = Chat::start(&harness.service, rate.parse().unwrap(), Settings::default());
         harness.serve(chat.routes());
         Self { harness, chat, media, users, redis }
     }
@@ -119,7 +121,7 @@ impl World {
 
     /// Another replica on the same database and Redis; people call it by `at`.
     fn replica(&self, name: &'static str) -> Chat {
-        let chat = Chat::start(&self.harness.service, "off".parse().unwrap());
+        let chat = Chat::start(&self.harness.service, "off".parse().unwrap(), Settings::default());
         let (service, incoming) = (self.harness.service.clone(), self.harness.network.listen(name));
         let routes = chat.routes();
         tokio::spawn(async move { service.serve_on(routes, incoming).await.unwrap() });
@@ -138,7 +140,7 @@ impl World {
                 let db = kit::db::connect(&config.database_url, 8, "chat").await.unwrap();
                 let mesh = Mesh::join_with("chat", &config.mesh, network.dialler("chat"), clock, stop).await.unwrap();
                 let (service, incoming) = (Arc::new(kit::Service { mesh, db, config }), network.listen(name));
-                let chat = Chat::start(&service, "off".parse().unwrap());
+                let chat = Chat::start(&service, "off".parse().unwrap(), Settings::default());
                 let serving = service.clone();
                 tokio::spawn(async move { serving.serve_on(chat.routes(), incoming).await.unwrap() });
                 service

@@ -17,7 +17,7 @@ impl Somebody {
         found.into_iter().map(|message| message.text).collect()
     }
 
-    async fn versions(&self, message: &Message) -> Result<Vec<(String, String)>, Status> {
+    pub(crate) async fn versions(&self, message: &Message) -> Result<Vec<(String, String)>, Status> {
         let request = ListVersionsRequest { message: Some(named(message)) };
         let versions = self.messages().list_versions(request).await?.into_inner().versions;
         Ok(versions.into_iter().map(|version| (version.text, version.cause)).collect())

@@ -1,0 +1,466 @@
+//! Contact details where they may not be told: each message that tells some is censored and an infraction of its
+//! sender, and the third closes chats to them for some days.
+//!
+//! One message is one infraction, however often it is edited. Infractions count until the ban they led to ends, by time
+//! or by an administrator: then they are served, and counting begins anew. A review that finds nothing wrong takes an
+//! infraction back, and the ban too if there are fewer than three without it. Infractions and standings change together
+//! under the standing's lock, so `standings.infractions` is always the number of rows that count.
+
+mod sql;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use kit::db::{begin, commit};
+use kit::error::denied;
+use kit::identity::caller;
+use kit::outbox::publish;
+use kit::page::size;
+use kit::wire::{parse_id, timestamp};
+use proto::chat::v1::moderation_service_server::ModerationService;
+use proto::chat::v1::user_key::Key;
+use proto::chat::v1::{
+    GetStandingRequest, Infraction, LiftBanRequest, ListInfractionsRequest, ListInfractionsResponse,
+    ReportInfractionRequest, ReviewMessageRequest, ReviewMessageResponse, Standing, UserKey, Verdict,
+};
+use proto::events::v1::ChatModerated;
+use serde::{Deserialize, Serialize};
+use sqlx::PgConnection;
+use tonic::{Request, Response, Status};
+use uuid::Uuid;
+
+use crate::Chat;
+use crate::contact::{self, Kind};
+use crate::members::{LockedRoom, lock_room};
+use crate::messages::no_such_message;
+use crate::messages::sql::{
+    MessageRow, Rewrite, fetch_any_message, fetch_censored, insert_censored, list_lately, rewrite_message,
+};
+use sql::*;
+
+/// What a censored message says.
+pub const CENSORED: &str = "*** Mensaje bloqueado por incluir datos de contacto ***";
+
+/// The infraction that closes chats.
+const STRIKES: i32 = 3;
+/// For how long a detail may be told in pieces.
+const LATELY: TimeDelta = TimeDelta::minutes(10);
+
+#[tonic::async_trait]
+impl ModerationService for Chat {
+    async fn report_infraction(&self, request: Request<ReportInfractionRequest>) -> Result<Response<Standing>, Status> {
+        let request = request.into_inner();
+        let user = self.person(Some(&UserKey { key: Some(Key::Id(request.user_id)) })).await?.id;
+        let external_id = Some(request.external_id).filter(|id| !id.is_empty());
+        let reasons = Vec::from_iter(Some(request.reason).filter(|reason| !reason.is_empty()));
+        let now = self.clock.now();
+        let mut tx = begin(&self.db).await?;
+        let mut standing = lock_standing(&mut tx, user).await?;
+        lapse(&mut tx, &mut standing, now).await?;
+        let before = standing.clone();
+        if insert_report(&mut tx, user, external_id.as_deref(), &reasons, now).await? {
+            standing.strike(now, self.moderation.ban());
+            settle(&mut tx, &mut standing, &Told { reasons: &reasons, ..Told::default() }).await?;
+        }
+        commit(tx).await?;
+        Ok(Response::new(standing.shown(now, &before)))
+    }
+
+    async fn get_standing(&self, request: Request<GetStandingRequest>) -> Result<Response<Standing>, Status> {
+        let caller = caller(&request)?;
+        let user = match &*request.get_ref().user_id {
+            "" => caller.id,
+            id => parse_id("user_id", id)?,
+        };
+        caller.may_act_for(user)?;
+        let standing = fetch_standing(&self.db, user).await?.unwrap_or_else(|| StandingRow::clean(user));
+        Ok(Response::new(standing.shown(self.clock.now(), &standing)))
+    }
+
+    async fn list_infractions(
+        &self,
+        request: Request<ListInfractionsRequest>,
+    ) -> Result<Response<ListInfractionsResponse>, Status> {
+        let request = request.into_inner();
+        let verdicts: Vec<String> = match request.verdict() {
+            Verdict::Unspecified => ["PENDING", "APPROVED", "REJECTED", "BLOCKED"].map(str::to_owned).into(),
+            verdict => vec![name(verdict).to_owned()],
+        };
+        let scope = format!("ListInfractions {} {:?}", request.user_id, request.verdict());
+        let after = self.pager.open::<Place>(&scope, &request.page_token)?;
+        let limit = size(request.page_size, 20, 100);
+        let mut rows = match &*request.user_id {
+            "" => list_infractions(&self.db, &verdicts, after, limit + 1).await?,
+            id => list_infractions_of(&self.db, parse_id("user_id", id)?, &verdicts, after, limit + 1).await?,
+        };
+        let more = rows.len() as i64 > limit;
+        rows.truncate(limit as usize);
+        let next_page_token = match rows.last() {
+            Some(last) if more => self.pager.seal(&scope, &Place { created_at: last.created_at, id: last.id })?,
+            _ => String::new(),
+        };
+        let infractions = rows.into_iter().map(Infraction::from).collect();
+        Ok(Response::new(ListInfractionsResponse { infractions, next_page_token }))
+    }
+
+    async fn review_message(
+        &self,
+        request: Request<ReviewMessageRequest>,
+    ) -> Result<Response<ReviewMessageResponse>, Status> {
+        let reviewer = caller(&request)?.id;
+        let request = request.into_inner();
+        let message = parse_id("message_id", &request.message_id)?;
+        let now = self.clock.now();
+        let seen = fetch_any_message(&self.db, Some(message), None).await?.ok_or_else(no_such_message)?;
+
+        let mut tx = begin(&self.db).await?;
+        lock_room(&mut tx, seen.room_id).await?.ok_or_else(no_such_message)?;
+        // Again, because it may have changed while we waited. Notices of the platform are nobody's infraction.
+        let row = fetch_any_message(&mut *tx, Some(message), None).await?.ok_or_else(no_such_message)?;
+        let sender = row.sender_id.ok_or_else(no_such_message)?;
+        let review = Review { message: &row, sender, verdict: request.verdict(), reviewer, note: &request.reason };
+        let changed = review.change_message(&mut tx, now).await?;
+        let standing = review.change_standing(&mut tx, now, self.moderation.ban()).await?;
+        match changed {
+            Some(row) => drop(self.commit_change(tx, row).await?),
+            None => commit(tx).await?,
+        }
+        Ok(Response::new(ReviewMessageResponse { standing: Some(standing) }))
+    }
+
+    async fn lift_ban(&self, request: Request<LiftBanRequest>) -> Result<Response<Standing>, Status> {
+        let user = parse_id("user_id", &request.get_ref().user_id)?;
+        let now = self.clock.now();
+        let mut tx = begin(&self.db).await?;
+        let mut standing = lock_standing(&mut tx, user).await?;
+        if standing.banned_until.is_some() {
+            begin_anew(&mut tx, &mut standing).await?;
+        }
+        commit(tx).await?;
+        Ok(Response::new(standing.shown(now, &standing)))
+    }
+}
+
+impl Chat {
+    /// Tells of bans that have ended, and lets counting begin anew. Nobody has to wait for it: what is asked of a standing
+    /// is asked for a moment.
+    pub async fn end_bans(&self) -> kit::Result<()> {
+        loop {
+            let mut tx = begin(&self.db).await?;
+            let Some(mut standing) = lock_ended(&mut tx, self.clock.now()).await? else { return Ok(()) };
+            begin_anew(&mut tx, &mut standing).await?;
+            commit(tx).await?;
+        }
+    }
+}
+
+/// What is moderated, and what follows.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Settings {
+    /// Kinds of rooms where contact details may not be told.
+    #[arg(
+        long,
+        env = "CHAT_MODERATED_ROOMS",
+        value_delimiter = ',',
+        default_value = "deal",
+        value_parser = ["pair", "group", "deal", "none"]
+    )]
+    pub moderated_rooms: Vec<String>,
+
+    /// Days that moderated rooms are closed to whoever told contact details three times.
+    #[arg(long, env = "CHAT_BAN_DAYS", default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=3650))]
+    pub ban_days: u16,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { moderated_rooms: vec!["deal".to_owned()], ban_days: 7 }
+    }
+}
+
+impl Settings {
+    fn cover(&self, room: &LockedRoom) -> bool {
+        self.moderated_rooms.iter().any(|kind| kind.eq_ignore_ascii_case(&room.kind))
+    }
+
+    fn ban(&self) -> TimeDelta {
+        TimeDelta::days(self.ban_days.into())
+    }
+}
+
+impl Chat {
+    /// What a text tells that it may not tell in this room, also together with what its sender wrote just before. The
+    /// caller holds the room's lock. Reason: `CHAT_BANNED`.
+    pub(crate) async fn told(
+        &self,
+        tx: &mut PgConnection,
+        room: &LockedRoom,
+        sender: Uuid,
+        text: &str,
+        now: DateTime<Utc>,
+    ) -> kit::Result<Vec<Kind>> {
+        if !self.moderation.cover(room) {
+            return Ok(Vec::new());
+        }
+        if fetch_standing(&mut *tx, sender).await?.is_some_and(|standing| standing.banned(now)) {
+            return Err(denied("CHAT_BANNED", "told contact details too often"));
+        }
+        let told = contact::find(text);
+        if !told.is_empty() || !contact::is_fragment(text) {
+            return Ok(told);
+        }
+        let mut before = list_lately(&mut *tx, room.id, sender, room.last_sequence, now - LATELY).await?;
+        before.reverse();
+        let before: Vec<_> = before.iter().map(String::as_str).collect();
+        Ok(contact::find_across(&before, text))
+    }
+
+    /// Keeps the words of a message that was stored without them, and notes the infraction, if the message has none that
+    /// counts. Nothing, if it told nothing. Publishes, so whatever else is to be locked comes before.
+    pub(crate) async fn record(
+        &self,
+        tx: &mut PgConnection,
+        message: &MessageRow,
+        text: &str,
+        told: &[Kind],
+        now: DateTime<Utc>,
+    ) -> kit::Result<()> {
+        let Some(sender) = message.sender_id.filter(|_| !told.is_empty()) else { return Ok(()) };
+        insert_censored(&mut *tx, message.id, text, now).await?;
+        let reasons: Vec<_> = told.iter().map(|kind| kind.name().to_owned()).collect();
+        let mut standing = lock_standing(tx, sender).await?;
+        lapse(tx, &mut standing, now).await?;
+        if upsert_notice(tx, message.id, sender, &reasons, text, now).await? {
+            standing.strike(now, self.moderation.ban());
+            let told = Told { room: Some(message.room_id), message: Some(message.id), reasons: &reasons };
+            settle(tx, &mut standing, &told).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Forgets somebody who deleted their account.
+pub(crate) async fn forget(tx: &mut PgConnection, user: Uuid) -> kit::Result<()> {
+    delete_standing(&mut *tx, user).await?;
+    delete_infractions(tx, user).await
+}
+
+/// An administrator's finding.
+struct Review<'a> {
+    message: &'a MessageRow,
+    sender: Uuid,
+    verdict: Verdict,
+    reviewer: Uuid,
+    note: &'a str,
+}
+
+impl Review<'_> {
+    /// Whether it finds an infraction, or none; or leaves that to be decided.
+    fn guilty(&self) -> Option<bool> {
+        match self.verdict {
+            Verdict::Approved => Some(false),
+            Verdict::Rejected | Verdict::Blocked => Some(true),
+            Verdict::Pending | Verdict::Unspecified => None,
+        }
+    }
+
+    /// Censors it or shows it again. What was deleted stays so.
+    async fn change_message(&self, tx: &mut PgConnection, now: DateTime<Utc>) -> kit::Result<Option<MessageRow>> {
+        let row = self.message;
+        let (text, cause) = match self.guilty() {
+            Some(guilty) if row.deleted_at.is_some() || guilty == row.censored => return Ok(None),
+            Some(true) => (CENSORED.to_owned(), "CENSORED"),
+            Some(false) => (fetch_censored(&mut *tx, row.id).await?.unwrap_or_default(), "RESTORED"),
+            None => return Ok(None),
+        };
+        let rewrite = Rewrite { text: &text, cause, keep_media: true, censored: cause == "CENSORED", now };
+        Ok(Some(rewrite_message(tx, row, &rewrite).await?))
+    }
+
+    /// Notes the verdict, and counts or takes back. The same verdict again changes nothing.
+    async fn change_standing(
+        &self,
+        tx: &mut PgConnection,
+        now: DateTime<Utc>,
+        ban: TimeDelta,
+    ) -> kit::Result<Standing> {
+        let mut standing = lock_standing(tx, self.sender).await?;
+        lapse(tx, &mut standing, now).await?;
+        let before = standing.clone();
+        let known = fetch_infraction(&mut *tx, self.message.id).await?;
+        if known.as_ref().is_some_and(|known| known.verdict == name(self.verdict)) {
+            return Ok(standing.shown(now, &before));
+        }
+        let (counted, served) = known.as_ref().map_or((false, false), |known| (known.counts, known.served));
+        let counts = self.guilty().map_or(counted, |guilty| guilty && !served);
+        upsert_verdict(tx, self, counts, now).await?;
+        if counts != counted {
+            if counts {
+                standing.strike(now, ban)
+            } else {
+                standing.take_back()
+            }
+            let reasons = known.map_or_else(Vec::new, |known| known.reasons);
+            let told = Told { room: Some(self.message.room_id), message: Some(self.message.id), reasons: &reasons };
+            settle(tx, &mut standing, &told).await?;
+        }
+        Ok(standing.shown(now, &before))
+    }
+}
+
+/// How somebody stands, as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct StandingRow {
+    user_id: Uuid,
+    infractions: i32,
+    banned_until: Option<DateTime<Utc>>,
+    version: i64,
+}
+
+impl StandingRow {
+    fn clean(user_id: Uuid) -> Self {
+        Self { user_id, infractions: 0, banned_until: None, version: 0 }
+    }
+
+    fn banned(&self, now: DateTime<Utc>) -> bool {
+        self.banned_until.is_some_and(|until| until > now)
+    }
+
+    /// Whether there is a ban that has ended.
+    fn lapsed(&self, now: DateTime<Utc>) -> bool {
+        self.banned_until.is_some() && !self.banned(now)
+    }
+
+    /// One more. A ban that runs is not made longer.
+    fn strike(&mut self, now: DateTime<Utc>, ban: TimeDelta) {
+        self.infractions += 1;
+        if self.infractions >= STRIKES && self.banned_until.is_none() {
+            self.banned_until = Some(now + ban);
+        }
+    }
+
+    /// One less, and no ban if there would be none without it.
+    fn take_back(&mut self) {
+        self.infractions = (self.infractions - 1).max(0);
+        if self.infractions < STRIKES {
+            self.banned_until = None;
+        }
+    }
+
+    /// At a moment, and compared with how it was before.
+    fn shown(&self, now: DateTime<Utc>, before: &Self) -> Standing {
+        let banned = self.banned(now);
+        Standing {
+            user_id: self.user_id.to_string(),
+            infractions: if self.lapsed(now) { 0 } else { self.infractions },
+            banned,
+            banned_until: self.banned_until.filter(|_| banned).map(timestamp),
+            newly_banned: banned && !before.banned(now),
+        }
+    }
+}
+
+/// What an event says of the reason.
+#[derive(Default)]
+struct Told<'a> {
+    room: Option<Uuid>,
+    message: Option<Uuid>,
+    reasons: &'a [String],
+}
+
+/// Lets counting begin anew if there is a ban that has ended.
+async fn lapse(tx: &mut PgConnection, standing: &mut StandingRow, now: DateTime<Utc>) -> kit::Result<()> {
+    if standing.lapsed(now) { begin_anew(tx, standing).await } else { Ok(()) }
+}
+
+async fn begin_anew(tx: &mut PgConnection, standing: &mut StandingRow) -> kit::Result<()> {
+    (standing.infractions, standing.banned_until) = (0, None);
+    serve_infractions(tx, standing.user_id).await?;
+    settle(tx, standing, &Told::default()).await
+}
+
+/// Stores a standing that changed, and tells others.
+async fn settle(tx: &mut PgConnection, standing: &mut StandingRow, told: &Told<'_>) -> kit::Result<()> {
+    standing.version += 1;
+    update_standing(tx, standing).await?;
+    let id = |id: Option<Uuid>| id.map(|id| id.to_string()).unwrap_or_default();
+    let event = ChatModerated {
+        chat_id: id(told.room),
+        message_id: id(told.message),
+        user_id: standing.user_id.to_string(),
+        razones: told.reasons.to_vec(),
+        infracciones: standing.infractions,
+        baneado: standing.banned_until.is_some(),
+        version: standing.version,
+    };
+    publish(tx, &event.user_id, &event).await
+}
+
+/// As a column holds it.
+fn name(verdict: Verdict) -> &'static str {
+    verdict.as_str_name().trim_start_matches("VERDICT_")
+}
+
+/// Where a page ends.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+struct Place {
+    created_at: DateTime<Utc>,
+    id: Uuid,
+}
+
+/// An infraction as administrators see it.
+struct InfractionRow {
+    id: Uuid,
+    user_id: Uuid,
+    message_id: Option<Uuid>,
+    message_number: Option<i64>,
+    reasons: Vec<String>,
+    text: String,
+    verdict: String,
+    created_at: DateTime<Utc>,
+}
+
+impl From<InfractionRow> for Infraction {
+    fn from(row: InfractionRow) -> Self {
+        Self {
+            id: row.id.to_string(),
+            user_id: row.user_id.to_string(),
+            message_id: row.message_id.map(|id| id.to_string()).unwrap_or_default(),
+            message_number: row.message_number.unwrap_or_default(),
+            reasons: row.reasons,
+            text: row.text,
+            verdict: Verdict::from_str_name(&format!("VERDICT_{}", row.verdict)).unwrap_or_default().into(),
+            created_at: Some(timestamp(row.created_at)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_third_strike_bans_and_later_ones_only_count() {
+        let (now, ban) = (Utc::now(), TimeDelta::days(7));
+        let mut standing = StandingRow::clean(Uuid::nil());
+        for banned in [false, false, true] {
+            standing.strike(now, ban);
+            assert_eq!(standing.banned(now), banned);
+        }
+        standing.strike(now + TimeDelta::days(1), ban);
+        assert_eq!((standing.infractions, standing.banned_until), (4, Some(now + ban)));
+        assert!(standing.banned(now + ban - TimeDelta::seconds(1)) && standing.lapsed(now + ban));
+        assert_eq!(standing.shown(now + ban, &standing), StandingRow::clean(Uuid::nil()).shown(now, &standing));
+    }
+
+    #[test]
+    fn a_ban_stands_as_long_as_three_do_and_none_is_taken_back_below_zero() {
+        let (now, ban) = (Utc::now(), TimeDelta::days(7));
+        let mut standing = StandingRow::clean(Uuid::nil());
+        (0..4).for_each(|_| standing.strike(now, ban));
+        standing.take_back();
+        assert!(standing.banned(now));
+        standing.take_back();
+        assert!(!standing.banned(now));
+        (0..3).for_each(|_| standing.take_back());
+        assert_eq!(standing.infractions, 0);
+    }
+}
