@@ -1,5 +1,6 @@
 //! What this service tells others, `user.updated` and `user.avatar_uploaded`, and what it listens to: `account.changed`
-//! repairs the copy of an account, `media.deleted` takes a picture away.
+//! repairs the copy of an account, `chat.moderado` brings how somebody stands in chats, `media.deleted` takes a picture
+//! away.
 
 use kit::identity::Roles;
 use kit::inbox::{Consumer, Received};
@@ -7,21 +8,23 @@ use kit::outbox::publish;
 use kit::wire::parse_id;
 use proto::Event;
 use proto::access::v1::Role;
-use proto::events::v1::{AccountChanged, MediaDeleted, UserAvatarUploaded, UserUpdated};
+use proto::events::v1::{AccountChanged, ChatModerated, MediaDeleted, UserAvatarUploaded, UserUpdated};
 use sqlx::PgConnection;
 
 use crate::Users;
-use crate::people::{Account, Person, lock_person, lock_wearers, update_account, update_avatar};
+use crate::people::{Account, Person, lock_person, lock_wearers, update_account, update_avatar, update_chat_standing};
 
 #[tonic::async_trait]
 impl Consumer for Users {
     fn topics(&self) -> &'static [&'static str] {
-        &[AccountChanged::TOPIC, MediaDeleted::TOPIC]
+        &[AccountChanged::TOPIC, ChatModerated::TOPIC, MediaDeleted::TOPIC]
     }
 
     async fn consume(&self, tx: &mut PgConnection, event: &Received) -> kit::Result<()> {
         if let Some(changed) = event.parse::<AccountChanged>()? {
             self.repair_account(tx, changed).await
+        } else if let Some(moderated) = event.parse::<ChatModerated>()? {
+            update_chat_standing(tx, parse_id("user_id", &moderated.user_id)?, &moderated, self.clock.now()).await
         } else if let Some(deleted) = event.parse::<MediaDeleted>()? {
             self.drop_avatar(tx, deleted).await
         } else {

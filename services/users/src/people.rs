@@ -33,7 +33,7 @@ use crate::search::before_roles;
 use crate::{Users, no_such_user};
 use sql::*;
 
-pub(crate) use sql::{lock_person, lock_wearers, update_account, update_avatar};
+pub(crate) use sql::{lock_person, lock_wearers, update_account, update_avatar, update_chat_standing};
 
 #[tonic::async_trait]
 impl UserService for Users {

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use kit::search::Patterns;
+use proto::events::v1::ChatModerated;
 use proto::users::v1::{UpdateUserRequest, UserMetrics};
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
@@ -265,6 +266,27 @@ pub(crate) async fn update_avatar(
         now
     );
     Ok(row.fetch_one(conn).await?)
+}
+
+/// Unless a newer one is there, or nobody to whom it could belong.
+pub(crate) async fn update_chat_standing(
+    conn: &mut PgConnection,
+    id: Uuid,
+    standing: &ChatModerated,
+    now: DateTime<Utc>,
+) -> kit::Result<()> {
+    sqlx::query!(
+        "update people set chat_infractions = $2, chat_banned = $3, chat_version = $4, updated_at = $5
+         where id = $1 and chat_version < $4 and state <> 'DELETED'",
+        id,
+        standing.infracciones,
+        standing.baneado,
+        standing.version,
+        now
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
 }
 
 pub(super) async fn anonymize_person(conn: &mut PgConnection, id: Uuid, now: DateTime<Utc>) -> kit::Result<()> {

@@ -1,6 +1,6 @@
 use proto::access::v1::Role;
 use proto::auth::v1::AccountState;
-use proto::events::v1::{AccountChanged, MediaDeleted};
+use proto::events::v1::{AccountChanged, ChatModerated, MediaDeleted};
 use proto::media::v1::Kind;
 use proto::users::v1::{ProvisionUserRequest, SetAvatarRequest, UpdateUserRequest};
 use serde_json::json;
@@ -122,4 +122,34 @@ async fn a_deleted_file_is_nobodys_picture_any_more() {
     }
     let told = world.published().await;
     assert_eq!((told.len(), &told[0].2["fields"]), (1, &json!(["avatar_path"])));
+}
+
+#[tokio::test]
+async fn one_sees_how_one_stands_in_chats_and_the_newest_news_win() {
+    let world = World::start().await;
+    let (ana, ben) = (world.person(1, "Ana", &[Role::Client]).await, world.person(2, "Ben", &[Role::Client]).await);
+    let news = |infracciones, baneado, version| ChatModerated {
+        user_id: ana.id.to_string(),
+        infracciones,
+        baneado,
+        version,
+        ..ChatModerated::default()
+    };
+    for (event, stands) in [
+        (news(1, false, 1), (1, false)),
+        (news(3, true, 3), (3, true)),
+        (news(2, false, 2), (3, true)),
+        (news(3, true, 3), (3, true)),
+        (news(0, false, 4), (0, false)),
+        (news(3, true, 3), (0, false)),
+        (news(1, false, 5), (1, false)),
+    ] {
+        world.deliver(&event).await;
+        let me = ana.me().await;
+        assert_eq!((me.chat_infractions, me.chat_banned), stands, "after version {}", event.version);
+    }
+    let seen = get(&mut ben.users(), ana.id).await.unwrap();
+    assert_eq!((seen.chat_infractions, seen.chat_banned), (0, false), "which is nobody else's business");
+    world.deliver(&ChatModerated { user_id: Uuid::now_v7().to_string(), ..news(1, false, 1) }).await;
+    assert_eq!(world.published().await, []);
 }
