@@ -95,6 +95,7 @@ pub enum Problem {
 pub enum Place {
     Body,
     Query,
+    Header,
 }
 
 /// Why somebody is not signed in.

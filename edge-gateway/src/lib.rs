@@ -39,6 +39,7 @@ use std::time::Duration;
 
 use axum::extract::Request;
 use kit::identity::Verifier;
+use kit::seal::Secret;
 use kit::service::Mesh;
 use moka::future::Cache;
 use redis::aio::ConnectionManager;
@@ -92,6 +93,10 @@ pub struct Config {
                          https://conectarprofesionales.com,https://www.conectarprofesionales.com"
     )]
     pub conectar_origins: Vec<String>,
+
+    /// The key that Firebase's moderating function shows, at least 32 characters. Without one it is not let in.
+    #[arg(long, env = "CHAT_WEBHOOK_KEY", hide_env_values = true)]
+    pub chat_webhook_key: Option<Secret>,
 
     /// Whether calls are limited; off is for load tests and test suites.
     #[arg(long, env = "RATE_LIMITS", default_value = "on", value_parser = switch, action = clap::ArgAction::Set)]

@@ -368,7 +368,7 @@ impl From<Problem> for Error {
     fn from(problem: Problem) -> Self {
         match problem {
             // Query parameters that are wrong read like fields; DRF's filters do the same.
-            Problem::Fields { place: Place::Body | Place::Query, faults } => Self::faults(&faults),
+            Problem::Fields { place: Place::Body | Place::Query | Place::Header, faults } => Self::faults(&faults),
             Problem::NotAnObject(kind) => Self::faults(&[Fault { field: "".into(), wrong: Wrong::NotAnObject(kind) }]),
             Problem::Status(status) => (*status).into(),
             Problem::Credentials(why) => match why {

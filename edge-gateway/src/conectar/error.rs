@@ -197,6 +197,7 @@ impl Error {
         let place = match place {
             Place::Body => "body",
             Place::Query => "query",
+            Place::Header => "header",
         };
         let errors: Vec<_> = fields
             .map(|(field, kind, text)| {

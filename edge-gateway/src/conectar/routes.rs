@@ -1,7 +1,7 @@
 //! Conectar's routes, written without the prefix: every method and path, and nothing else. How a line is written stands
 //! in [`crate::routes`]; whole families of aliases stand in [`crate::conectar::canonical`].
 
-use crate::conectar::chat::{conversations, messages, socket};
+use crate::conectar::chat::{conversations, messages, moderation, socket};
 use crate::conectar::{Conectar, admin, auth, firebase, health, passwords, second_factor, sessions, users};
 use crate::limit::Class;
 use crate::routes::Routes;
@@ -68,6 +68,13 @@ pub fn routes() -> Routes<Conectar> {
         .patch("/chat/messages/{id}", messages::update, "Changes the words of a message of the caller's")
         .delete("/chat/messages/{id}", messages::delete, "Deletes a message of the caller's")
         .get("/ws/chat/{id}", socket::chat, "A WebSocket: a conversation as it happens")
+        .put(
+            "/chat/moderation/{message_id}",
+            moderation::review,
+            "Decides about a message that may tell contact details",
+        )
+        .post("/webhook/chat/infraction", moderation::report, "Counts what another channel noticed; needs an API key")
+        .limit(Class::Webhook)
         .area("Administración")
         .get("/admin/users", admin::users, "Everybody, newest first")
         .get("/admin/users/search", admin::search, "People by a part of their email, at most 50")

@@ -25,6 +25,7 @@ mod conectar_admin;
 mod conectar_auth;
 mod conectar_chat;
 mod conectar_gateway;
+mod conectar_moderation;
 mod conectar_users;
 mod files;
 mod grpc;

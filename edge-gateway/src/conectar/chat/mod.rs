@@ -4,6 +4,7 @@
 pub mod conversations;
 pub mod frames;
 pub mod messages;
+pub mod moderation;
 pub mod socket;
 
 use kit::identity::Roles;
