@@ -83,7 +83,8 @@ async fn administrators_decide_about_messages() {
     let leo = world.conectar("Leo", "leo@example.com", "CLIENTE").await;
     let admin = world.admin().await;
     let mut story = Story::default();
-    let chat = world.post("/api/v1/chat/conversations").bearer_auth(&ana.token).json(&json!({ "other_user_id": leo.id }));
+    let chat =
+        world.post("/api/v1/chat/conversations").bearer_auth(&ana.token).json(&json!({ "other_user_id": leo.id }));
     let chat = world.ask(chat).await.body["id"].as_str().expect("an id").to_owned();
     let sent = world.said(&ana, &chat, "mi cel es 11 5550 0142").await;
     assert_eq!((sent.status, &sent.body["censored"], &sent.body["text"]), (200, &json!(true), &json!(CENSORED)));
