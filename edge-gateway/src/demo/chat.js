@@ -22,44 +22,52 @@ function build(person, index, signedIn) {
   login.password.value = person.password;
   login.addEventListener("submit", async (event) => {
     event.preventDefault();
-    const answer = await fetch("/api/auth/login/", {
-      method: "POST",
-      headers: { "content-type": "application/json" },
-      body: JSON.stringify({ phone_number: login.phone.value, password: login.password.value }),
-    });
-    const body = await answer.json();
-    if (!answer.ok) {
-      find(".name").textContent = body.detail ?? "That did not work";
+    try {
+      const body = { phone_number: login.phone.value, password: login.password.value };
+      const { token, user } = await ask("/api/auth/login/", body);
+      find(".name").textContent = user.full_name;
+      signedIn({ section, find, token, user });
+    } catch (error) {
+      find(".name").textContent = error.message;
       return;
     }
     login.hidden = true;
-    find(".name").textContent = body.user.full_name;
-    signedIn({ section, find, token: body.token, user: body.user });
+    // The focus goes on to where there is something to do.
+    document.querySelector(".login:not([hidden]) input")?.focus();
   });
   main.append(section);
 }
 
-async function start([left, right]) {
-  const answer = await fetch("/api/chat/rooms/get_or_create_private/", {
-    method: "POST",
-    headers: { "content-type": "application/json", authorization: `Token ${left.token}` },
-    body: JSON.stringify({ participants_ids: [left.user.id, right.user.id] }),
-  });
-  const room = await answer.json();
-  if (!answer.ok) {
-    for (const side of [left, right]) side.find(".name").textContent = room.detail;
-    return;
-  }
-  live(left, right.user, room);
-  live(right, left.user, room);
+// Posts JSON; an error says what the platform answered.
+async function ask(path, body, token) {
+  const headers = { "content-type": "application/json" };
+  if (token) headers.authorization = `Token ${token}`;
+  const answer = await fetch(path, { method: "POST", headers, body: JSON.stringify(body) });
+  const result = await answer.json().catch(() => ({}));
+  if (!answer.ok) throw new Error(result.detail ?? Object.values(result).flat()[0] ?? `That did not work (${answer.status})`);
+  return result;
 }
 
-function live({ find, token, user }, other, room) {
+async function start([left, right]) {
+  try {
+    const people = { participants_ids: [left.user.id, right.user.id] };
+    const room = await ask("/api/chat/rooms/get_or_create_private/", people, left.token);
+    live(left, right.user, room);
+    live(right, left.user, room);
+    left.find(".write").text.focus();
+  } catch (error) {
+    for (const side of [left, right]) side.find(".name").textContent = error.message;
+  }
+}
+
+function live({ section, find, token, user }, other, room) {
   const list = find(".messages");
   const write = find(".write");
   const rows = new Map();
   const waiting = new Map();
+  const cut = find(".cut");
   let missed = false;
+  let unread = true;
   let quiet;
 
   for (const message of room.messages) {
@@ -74,10 +82,9 @@ function live({ find, token, user }, other, room) {
     badge.dataset.state = state;
     badge.textContent = code && code !== 1005 ? `${state} (${code})` : state;
     missed = state === "catching up";
-    find(".cut").disabled = state === "closed";
-    find(".again").disabled = state !== "closed";
-    if (state === "live") line.read();
-    if (state === "closed") presence(false);
+    cut.textContent = line.wanted ? "Cut" : "Connect again";
+    if (state === "closed") presence();
+    if (state === "live") read();
   });
   on("message", (message) => {
     const own = message.client_msg_id && waiting.get(message.client_msg_id);
@@ -86,7 +93,9 @@ function live({ find, token, user }, other, room) {
       waiting.delete(message.client_msg_id);
     }
     show(message);
-    if (!missed && message.sender_id !== user.id && document.hasFocus()) line.read();
+    if (message.sender_id === user.id) return;
+    unread = true;
+    read();
   });
   on("message_delivered", ({ message_id }) => receipt(message_id, "delivered"));
   on("messages_read", ({ message_ids, user_id }) => {
@@ -110,7 +119,7 @@ function live({ find, token, user }, other, room) {
   on("presence.offline", ({ user_id, last_seen }) => user_id === other.id && presence(false, last_seen));
   on("error", ({ code, client_msg_id }) => {
     const row = client_msg_id && waiting.get(client_msg_id);
-    if (row) row.querySelector("small").textContent = `not sent: ${code}`;
+    if (row) row.querySelector("small").textContent = code === "rate_limited" ? "waiting: too fast" : `not sent: ${code}`;
   });
   on("frame", (frame) => {
     const item = document.createElement("li");
@@ -137,17 +146,25 @@ function live({ find, token, user }, other, room) {
     const row = bubble(text, true);
     row.classList.add("waiting");
     row.querySelector("small").textContent = "waiting";
+    list.scrollTop = list.scrollHeight;
     waiting.set(line.send(text), row);
   });
-  find(".cut").addEventListener("click", () => { line.cut(); find(".again").focus(); });
-  find(".again").addEventListener("click", () => { line.connect(); write.text.focus(); });
-  for (const control of write.elements) control.disabled = false;
+  cut.addEventListener("click", () => line.wanted ? line.cut() : line.connect());
+  section.addEventListener("focusin", read);
+  for (const control of [...write.elements, cut]) control.disabled = false;
   line.connect();
+
+  // Whoever is on this side sees what has come.
+  function read() {
+    if (!unread || missed || !line.open || !section.contains(document.activeElement) || !document.hasFocus()) return;
+    unread = false;
+    line.read();
+  }
 
   function show(message) {
     if (rows.has(message.message_id)) return;
     const row = bubble(message.text, message.sender_id === user.id);
-    if (missed) row.classList.add("missed");
+    if (missed && message.sender_id !== user.id) row.classList.add("missed");
     row.dataset.sequence = message.sequence;
     rows.set(message.message_id, row);
     const read = message.receipts?.some((receipt) => receipt.read);
@@ -155,6 +172,7 @@ function live({ find, token, user }, other, room) {
     receipt(message.message_id, read ? "read" : delivered ? "delivered" : "sent");
     // What waits comes after what is stored.
     for (const row of waiting.values()) list.append(row);
+    list.scrollTop = list.scrollHeight;
   }
 
   function bubble(text, mine) {
@@ -164,7 +182,6 @@ function live({ find, token, user }, other, room) {
     row.append(words, document.createElement("small"));
     row.classList.toggle("mine", mine);
     list.append(row);
-    list.scrollTop = list.scrollHeight;
     return row;
   }
 
@@ -174,14 +191,16 @@ function live({ find, token, user }, other, room) {
     const order = ["sent", "delivered", "read"];
     if (!row || order.indexOf(row.dataset.receipt) >= order.indexOf(state)) return;
     row.dataset.receipt = state;
-    const own = row.classList.contains("mine") ? ` · ${state}` : "";
-    row.querySelector("small").textContent = `#${row.dataset.sequence}${own}`;
+    const note = row.classList.contains("mine") ? ` · ${state}` : row.classList.contains("missed") ? " · missed" : "";
+    row.querySelector("small").textContent = `#${row.dataset.sequence}${note}`;
   }
 
+  // Without an argument: nobody knows, while this side is cut off.
   function presence(online, lastSeen) {
     const badge = find(".other");
-    badge.classList.toggle("online", online);
+    badge.classList.toggle("online", online === true);
     const seen = lastSeen ? `, last seen ${new Date(lastSeen).toLocaleTimeString()}` : "";
-    badge.textContent = `${other.full_name} is ${online ? "online" : `offline${seen}`}`;
+    const state = { true: "is online", false: `is offline${seen}` }[online] ?? "may be anywhere";
+    badge.textContent = `${other.full_name} ${state}`;
   }
 }

@@ -11,7 +11,10 @@ export class Room extends EventTarget {
     this.#last = last;
   }
 
-  get last() { return this.#last; }
+  // Whether it is connected, or shall be as soon as that works.
+  get wanted() { return this.#wanted; }
+
+  get open() { return this.#socket?.readyState === WebSocket.OPEN; }
 
   connect() {
     this.#wanted = true;
@@ -24,15 +27,25 @@ export class Room extends EventTarget {
   cut() {
     this.#wanted = false;
     clearTimeout(this.#timer);
-    this.#socket?.close();
-    this.#presence?.close();
+    for (const socket of [this.#socket, this.#presence]) {
+      if (socket) socket.onopen = socket.onmessage = socket.onclose = null;
+      socket?.close();
+    }
+    this.#tell("state", { state: "closed" });
   }
 
+  // Answers the name under which the message comes back.
   send(text) {
-    const name = `demo-${crypto.randomUUID()}`;
+    // Not randomUUID, which is for pages by https only.
+    const name = `demo-${crypto.getRandomValues(new BigUint64Array(1))[0].toString(36)}`;
     this.#waiting.set(name, text);
-    this.#say({ type: "chat_message", text, client_msg_id: name });
+    this.#offer(name);
     return name;
+  }
+
+  #offer(name) {
+    const text = this.#waiting.get(name);
+    if (text) this.#say({ type: "chat_message", text, client_msg_id: name });
   }
 
   read() { this.#say({ type: "mark_read" }); }
@@ -40,7 +53,7 @@ export class Room extends EventTarget {
   typing(active) { this.#say({ type: "typing", is_typing: active }); }
 
   #say(frame) {
-    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify(frame));
+    if (this.open) this.#socket.send(JSON.stringify(frame));
   }
 
   #open(path) {
@@ -57,17 +70,23 @@ export class Room extends EventTarget {
     socket.onopen = () => {
       this.#tries = 0;
       this.#tell("state", { state: "catching up", after: this.#last });
-      for (const [name, text] of this.#waiting) this.#say({ type: "chat_message", text, client_msg_id: name });
+      for (const name of this.#waiting.keys()) this.#offer(name);
     };
     socket.onmessage = ({ data }) => this.#hear(JSON.parse(data));
     socket.onclose = ({ code }) => {
       if (this.#socket !== socket) return;
-      this.#tell("state", { state: "closed", code });
       // Signed out and removed are answers; everything else is weather.
-      if (!this.#wanted || code === 4401 || code === 4403) return;
-      const wait = Math.min(10_000, 250 * 2 ** this.#tries++) * (0.5 + Math.random());
-      this.#timer = setTimeout(() => this.connect(), wait);
+      if (code === 4401 || code === 4403) this.#wanted = false;
+      this.#tell("state", { state: "closed", code });
+      this.#later();
     };
+  }
+
+  #later() {
+    if (!this.#wanted) return;
+    clearTimeout(this.#timer);
+    const wait = Math.min(10_000, 250 * 2 ** this.#tries++) * (0.5 + Math.random());
+    this.#timer = setTimeout(() => this.connect(), wait);
   }
 
   #openPresence() {
@@ -75,6 +94,7 @@ export class Room extends EventTarget {
     const socket = this.#presence = this.#open("/ws/presence/");
     socket.onopen = () => socket.send(JSON.stringify({ type: "get_online_users" }));
     socket.onmessage = ({ data }) => this.#hear(JSON.parse(data));
+    socket.onclose = () => { if (this.#presence === socket) this.#later(); };
   }
 
   #hear(frame) {
@@ -89,7 +109,9 @@ export class Room extends EventTarget {
       }
       case "live": return this.#tell("state", { state: "live" });
       case "error": {
-        if (frame.code !== "rate_limited") this.#waiting.delete(frame.client_msg_id);
+        const name = frame.client_msg_id;
+        if (frame.code === "rate_limited") setTimeout(() => this.#offer(name), frame.retry_after_ms ?? 1000);
+        else this.#waiting.delete(name);
         return this.#tell("error", frame);
       }
       default: return this.#tell(frame.type, frame);
