@@ -16,7 +16,7 @@ use proto::access::v1::Who;
 use tonic::service::Routes;
 use tonic::{Code, Status};
 use tonic_web::GrpcWebLayer;
-use tower::{Layer, Service};
+use tower::{Layer, Service, ServiceExt};
 
 use crate::Edge;
 use crate::address::Client;
@@ -24,6 +24,7 @@ use crate::auth::Identity;
 use crate::cors::Cors;
 use crate::dialect::{Credentials, Problem};
 use crate::limit::{Class, payer};
+use crate::socket::Farewell;
 use crate::upload::Brisk;
 
 /// Headers that only the mesh may set.
@@ -96,6 +97,8 @@ impl GrpcProxy {
         // `/plaza.users.v1.UserService/GetUser` belongs to `users`.
         let domain = path.strip_prefix("/plaza.").and_then(|rest| rest.split('.').next()).unwrap_or_default();
         let peer = self.edge.owner(domain).ok_or_else(unknown)?.clone();
+        // Others end by themselves: a file has been read, an upload has been answered.
+        let lasting = method.server_streaming && domain == "chat";
 
         let identity = Identity::of(request.headers(), &["bearer"], &self.edge.verifier).await;
         let client = request.extensions().get().copied().unwrap_or(Client::UNKNOWN);
@@ -124,6 +127,11 @@ impl GrpcProxy {
             request = request.map(|body| Brisk::wrap(body, self.edge.config.body_pause()));
             Some(place)
         };
+        let (stop, within) = (self.edge.stop.clone(), Duration::from_secs(self.edge.config.mesh.grace_seconds));
+        let peer = peer.map_response(move |response: Response<tonic::body::Body>| match lasting {
+            true => response.map(|body| Farewell::wrap(body, stop, within / 2)),
+            false => response,
+        });
         let mut proxy = GrpcWebLayer::new().layer(peer);
         let call = proxy.call(request.map(tonic::body::Body::new));
         Ok(context::scope(context, call).await?.map(Body::new))

@@ -6,6 +6,7 @@
 
 mod bridge;
 pub mod faces;
+mod farewell;
 pub mod names;
 mod upstream;
 
@@ -36,6 +37,7 @@ use crate::dialect::Dialect;
 use crate::places::{Place, Places};
 use crate::routes::{Describe, Operation};
 use crate::socket::bridge::Bridge;
+pub(crate) use crate::socket::farewell::Farewell;
 use crate::socket::upstream::Upstream;
 
 /// Bytes that are read at once. Each socket has so many for itself.
