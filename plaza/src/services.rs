@@ -70,6 +70,10 @@ impl Common {
         flag("tls-ca", self.pki.ca().to_string_lossy().into_owned());
         flag("tls-cert", self.pki.certificate(name).to_string_lossy().into_owned());
         flag("tls-key", self.pki.key(name).to_string_lossy().into_owned());
+        // Who is told to go comes back to the same machine; there is no other one to spare.
+        if std::env::var_os("GRACE_SECONDS").is_none() {
+            flag("grace-seconds", "8".to_owned());
+        }
         for (peer, listener) in &self.listeners {
             flag("peer", format!("{peer}=http://{}", listener.local_addr()?));
         }

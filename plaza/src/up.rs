@@ -335,6 +335,7 @@ fn own_flags(options: &Options, installation: &Installation, name: &str) -> Vec<
                 flags.push("--anonymous-limit=0".to_owned());
             }
         }
+        "chat" if !limited => flags.push("--rate=off".to_owned()),
         _ => {}
     }
     flags
