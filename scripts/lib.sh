@@ -33,6 +33,18 @@ timed() {
   return "$status"
 }
 
+# The name of this machine's Chromium, or of what is built from it.
+chromium() {
+  local name
+  for name in chromium google-chrome-stable google-chrome chromium-browser; do
+    if have "$name"; then
+      echo "$name"
+      return
+    fi
+  done
+  return 1
+}
+
 # The newest PostgreSQL that is installed and new enough. Debian keeps its servers out of PATH.
 pg_major() {
   local initdb version newest=14

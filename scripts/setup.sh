@@ -3,7 +3,7 @@
 #
 #   scripts/setup.sh run     to build and run the platform: C compiler, Rust, PostgreSQL with PostGIS, Redis
 #   scripts/setup.sh build   the same
-#   scripts/setup.sh test    also what `make check` and `make test` use: buf, Python, Node
+#   scripts/setup.sh test    also what `make check` and `make test` use: buf, Python, Node, Chromium
 #
 # `make run` calls this every time, so every step first looks for a file before it starts any program.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -30,6 +30,7 @@ platform() {
 test_tools() {
   python_tools
   node_tools
+  browser
 }
 
 as_root() {
@@ -139,6 +140,15 @@ node_tools() {
     quietly npm ci --prefix $client --no-audit --no-fund
     cp $client/package-lock.json $client/node_modules/installed.json
   fi
+}
+
+browser() {
+  local package=chromium
+  chromium >/dev/null && return
+  update_package_lists
+  # Ubuntu has it only as a snap, under another name.
+  [ -n "$(apt-cache search --names-only '^chromium$')" ] || package=chromium-browser
+  install "Chromium" "$package"
 }
 
 node_itself() {
