@@ -1,5 +1,6 @@
 //! `plaza`: the whole platform on one machine, and what its operator needs beside it.
 
+mod chat;
 mod daemon;
 mod demo;
 mod doctor;
@@ -39,6 +40,8 @@ enum Command {
     Seed(demo::Options),
     /// Events that could not be applied, and events as they pass.
     Events(events::Options),
+    /// Chat as one person of a running platform, in a terminal or in a pipe.
+    Chat(chat::Options),
     /// Print the OpenAPI document of one community's REST API.
     Openapi { dialect: Dialect },
 }
@@ -67,6 +70,7 @@ fn main() -> ExitCode {
             Command::Doctor(options) => doctor::run(options).await,
             Command::Seed(options) => demo::run(options).await.map(|()| ExitCode::SUCCESS),
             Command::Events(options) => events::run(options).await,
+            Command::Chat(options) => chat::run(options).await,
             Command::Openapi { dialect } => openapi(dialect).map(|()| ExitCode::SUCCESS),
         }
     });

@@ -334,6 +334,13 @@ pub(crate) fn administrator_flags() -> [String; 3] {
     ]
 }
 
+/// The password of a demo person, by phone or email.
+pub(crate) fn password_of(who: &str) -> Option<&'static str> {
+    let who = Some(who.trim_start_matches('+'));
+    let known = PEOPLE.iter().chain([&ADMINISTRATOR]).any(|person| person.phone == who || person.email == who);
+    known.then_some(PASSWORD)
+}
+
 /// Who there is.
 pub(crate) fn table() -> String {
     let mut text = format!("Demo people; everybody's password is {PASSWORD}\n\n");

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "what a test does not expect makes it fail")]
 
+mod chat;
 mod doctor;
 mod platform;
 mod up;
