@@ -283,8 +283,10 @@ impl Chat {
                 if !self.presence.present(here) {
                     self.presence.go(here, Utc::now()).await?;
                 }
-                // Whoever has stayed, and whoever came while we asked.
-                if self.presence.present(here) && self.presence.come(here).await? {
+                // Whoever has stayed, and whoever came while we asked. Redis may have noted it and not said so in time, so
+                // they are told of in any case.
+                if self.presence.present(here) {
+                    self.presence.come(here).await?;
                     self.tell_presence(here, true, None).await;
                 }
                 redis::RedisResult::Ok(())
