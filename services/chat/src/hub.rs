@@ -173,21 +173,21 @@ impl Hub {
         });
     }
 
-    /// Rooms with listeners here, and the last change each was told.
-    pub(crate) fn rooms(&self) -> Vec<(Uuid, Option<i64>)> {
-        let told = |listeners: &Mutex<Listeners>| listeners.lock().expect("nothing panics under this lock").told;
-        let room = |(line, listeners): (&Line, &Arc<Mutex<Listeners>>)| match line {
-            Line::Room(room) => Some((*room, told(listeners))),
+    /// Rooms with listeners here.
+    pub(crate) fn rooms(&self) -> Vec<Uuid> {
+        let room = |line: &Line| match line {
+            Line::Room(room) => Some(*room),
             Line::Person(_) => None,
         };
-        self.lines().iter().filter_map(room).collect()
+        self.lines().keys().filter_map(room).collect()
     }
 
     /// The database says that a room is at `change`: whoever was not told reads it there.
     pub(crate) fn compare(&self, room: Uuid, change: i64) {
         let Some(listeners) = self.lines().get(&Line::Room(room)).cloned() else { return };
         let mut listeners = listeners.lock().expect("nothing panics under this lock");
-        if listeners.told.is_none_or(|told| told < change) {
+        // Who was told nothing yet is reading it at this moment.
+        if listeners.told.is_some_and(|told| told < change) {
             listeners.fall_behind(change);
         }
     }

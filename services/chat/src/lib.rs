@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Datelike, TimeDelta, Utc};
 use kit::error::{Error, denied, invalid, not_found};
+use kit::identity::Revocations;
 use moka::sync::Cache;
 use proto::chat::v1::chat_service_server::ChatServiceServer;
 use proto::chat::v1::message_service_server::MessageServiceServer;
@@ -77,6 +78,7 @@ pub struct Chat {
     presence: Presence,
     delivered: Delivered,
     limits: Limits,
+    revocations: Arc<Revocations>,
     moderation: moderation::Settings,
     room_ids: Cache<i64, Uuid>,
     /// Who writes in a room at the moment; see `send`.
@@ -99,6 +101,7 @@ impl Chat {
             hub: hub.clone(),
             delivered: Delivered::default(),
             limits: Limits::new(rate),
+            revocations: kit.verifier.revocations().clone(),
             moderation,
             room_ids: Cache::new(REMEMBERED),
             turns: Cache::builder().max_capacity(REMEMBERED).time_to_idle(BUSY).build(),
@@ -115,7 +118,7 @@ impl Chat {
         }
         kit.spawn(chat.clone().note_delivered(kit.stop.clone()));
         kit.spawn(chat.clone().watch_rooms(wire, kit.stop.clone()));
-        kit.spawn(chat.clone().watch_sessions(kit.verifier.clone(), kit.stop.clone()));
+        kit.spawn(chat.clone().watch_sessions(kit.stop.clone()));
         kit.spawn(chat.clone().keep_presence(kit.stop.clone()));
         chat
     }
@@ -168,9 +171,8 @@ impl Chat {
     }
 
     async fn compare_receipts(&self, since: DateTime<Utc>) -> kit::Result<()> {
-        let rooms: Vec<_> = self.hub.rooms().into_iter().map(|(room, _)| room).collect();
-        for chunk in rooms.chunks(1_000) {
-            for room in receipts::list_marked(&self.db, chunk, since).await? {
+        for rooms in self.hub.rooms().chunks(1_000) {
+            for room in receipts::list_marked(&self.db, rooms, since).await? {
                 self.hub.look_again(room);
             }
         }
@@ -178,13 +180,9 @@ impl Chat {
     }
 
     async fn compare_rooms(&self) -> kit::Result<()> {
-        for chunk in self.hub.rooms().chunks(1_000) {
-            let ids: Vec<_> = chunk.iter().map(|(room, _)| *room).collect();
-            for (room, change) in rooms::sql::list_changes(&self.db, &ids).await? {
-                let told = chunk.iter().find(|(id, _)| *id == room).and_then(|(_, told)| *told);
-                if told.is_some_and(|told| told < change) {
-                    self.hub.compare(room, change);
-                }
+        for rooms in self.hub.rooms().chunks(1_000) {
+            for (room, change) in rooms::sql::list_changes(&self.db, rooms).await? {
+                self.hub.compare(room, change);
             }
         }
         Ok(())

@@ -7,7 +7,7 @@ use proto::chat::v1::{MarkReadResponse, Read, ReceiptNews};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::{Chat, no_such_room, not_a_member};
+use crate::{Chat, not_a_member};
 
 /// Messages that are told as read by one call; the latest.
 const TOLD: i64 = 1_000;
@@ -35,8 +35,9 @@ impl Chat {
         let mut tx = kit::db::begin(&self.db).await?;
         let Some(place) = lock_place(&mut tx, room, caller.id).await? else {
             drop(tx);
+            // Which of both it is; whoever came in between was not in it when they read.
             self.membership(room, caller.id).await?;
-            return Err(if all { no_such_room() } else { not_a_member() });
+            return Err(not_a_member());
         };
         // Looked up under the lock, and no earlier than the movement before: nothing is read before it is delivered.
         let now = self.now().max(place.marked_at.unwrap_or_default());

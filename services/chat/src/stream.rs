@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use kit::context::{self, Context};
-use kit::error::{invalid, invalid_because};
-use kit::identity::{Caller, Verifier, caller};
+use kit::error::{invalid, invalid_because, unauthenticated};
+use kit::identity::{Caller, caller};
 use proto::chat::v1::chat_service_server::ChatService;
 use proto::chat::v1::client_frame::Frame as Said;
 use proto::chat::v1::server_frame::Frame;
@@ -108,7 +108,7 @@ struct Stream {
     reader: Reader,
     rooms: HashMap<Uuid, Told>,
     out: mpsc::Sender<Result<ServerFrame, Status>>,
-    /// With how many members a room of this stream is told the client's typing.
+    /// Where what is for the person alone is heard.
     _person: Seat,
     _stay: Option<Stay>,
 }
@@ -145,6 +145,10 @@ impl Chat {
         };
         let (out, frames) = mpsc::channel(HANDED);
         let person = self.hub.join(Line::Person(caller.id), &reader).await;
+        // Between the token's check and our listening the session may have ended, and `watch_sessions` have missed us.
+        if self.revocations.contains(caller.session) {
+            return Err(unauthenticated("SESSION_REVOKED", "the session has ended"));
+        }
         let mut stream = Stream {
             chat: self.clone(),
             caller,
@@ -170,16 +174,15 @@ impl Chat {
     }
 
     /// Ends the streams of sessions that have ended; looks whenever there is news of some.
-    pub(crate) async fn watch_sessions(self, verifier: Arc<Verifier>, stop: kit::Stop) {
-        let revocations = verifier.revocations().clone();
-        let mut news = revocations.news();
+    pub(crate) async fn watch_sessions(self, stop: kit::Stop) {
+        let mut news = self.revocations.news();
         loop {
             tokio::select! {
                 changed = news.changed() => if changed.is_err() { return },
                 () = stop.cancelled() => return,
             }
             for reader in self.hub.streams() {
-                if revocations.contains(reader.session) {
+                if self.revocations.contains(reader.session) {
                     reader.queue.close(ClosingReason::SignedOut);
                 }
             }
@@ -335,10 +338,15 @@ impl Stream {
 
     async fn forward(&mut self, parcel: &Parcel) -> Result<(), End> {
         let Some(change) = parcel.change else {
-            return match self.wants(&parcel.frame) {
-                true => self.hand(parcel.frame.clone()).await,
-                false => Ok(()),
-            };
+            if !self.wants(&parcel.frame) {
+                return Ok(());
+            }
+            let mut frame = parcel.frame.clone();
+            if let Some(told) = self.rooms.get(&parcel.room) {
+                // Who types or comes is told without asking for it.
+                frame.room_number = told.number;
+            }
+            return self.hand(frame).await;
         };
         let Some(told) = self.rooms.get_mut(&parcel.room) else { return Ok(()) };
         if change <= told.change {

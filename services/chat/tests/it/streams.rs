@@ -208,3 +208,18 @@ async fn presence_counts_people_and_not_their_tabs() {
     at_stranger.say(Said::AskOnline(AskOnline {})).await;
     assert_eq!(at_stranger.find(online).await, [3], "strangers are nobody's business");
 }
+
+#[tokio::test]
+async fn who_types_is_told_with_the_room_in_an_inbox_too() {
+    let world = World::start().await;
+    let (ana, ben, room) = world.pair().await;
+    let (mut inbox, at_ben) = (ana.inbox(true).await, ben.connect(&room).await);
+    at_ben.say(Said::Typing(Typing { active: true, ..Typing::default() })).await;
+    let frame = loop {
+        let frame = inbox.next().await;
+        if let Some(Frame::Typing(_)) = frame.frame {
+            break frame;
+        }
+    };
+    assert_eq!((frame.room_id, frame.room_number), (room.id, room.number));
+}
