@@ -19,9 +19,6 @@ use std::time::Instant;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Plaza: one platform behind Agrovet and Conectar.
 #[derive(Parser)]
 #[command(version, arg_required_else_help = true)]

@@ -35,5 +35,10 @@ pub use error::{Error, Result};
 pub use server::Routes;
 pub use service::{Service, main};
 
+/// The allocator of every binary that contains kit, which is all of them: a request allocates and frees some hundred
+/// times, on whichever thread it happens to be, and what a start needed once should go back to the system.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Told to everything that runs: cancelled means finish what you have and leave.
 pub type Stop = tokio_util::sync::CancellationToken;
