@@ -18,6 +18,7 @@ pub(crate) struct LockedRoom {
     pub(crate) number: i64,
     pub(crate) kind: String,
     pub(crate) last_sequence: i64,
+    pub(crate) members_count: i32,
 }
 
 /// One member's place in a room.
@@ -80,22 +81,12 @@ pub(crate) async fn fetch_membership(
 /// Holds the room against every other change of it. Ask who is in it in a later statement, which sees what was committed
 /// while this one waited.
 pub(crate) async fn lock_room(tx: &mut PgConnection, room: Uuid) -> kit::Result<Option<LockedRoom>> {
-    let row =
-        sqlx::query_as!(LockedRoom, "select id, number, kind, last_sequence from rooms where id = $1 for update", room);
-    Ok(row.fetch_optional(tx).await?)
-}
-
-/// Whether somebody else in this room of two has blocked this person.
-pub(crate) async fn blocked_in(db: impl PgExecutor<'_>, room: Uuid, user: Uuid) -> kit::Result<bool> {
-    let blocked = sqlx::query_scalar!(
-        r#"select exists(
-               select from members m join blocks b on b.blocker_id = m.user_id
-               where m.room_id = $1 and b.blocked_id = $2
-           ) as "blocked!""#,
-        room,
-        user
+    let row = sqlx::query_as!(
+        LockedRoom,
+        "select id, number, kind, last_sequence, members_count from rooms where id = $1 for update",
+        room
     );
-    Ok(blocked.fetch_one(db).await?)
+    Ok(row.fetch_optional(tx).await?)
 }
 
 /// Brings people into a room, behind those who are there; whoever had left comes back.
@@ -186,24 +177,34 @@ pub(crate) async fn list_people(db: impl PgExecutor<'_>, room: Uuid) -> kit::Res
     Ok(people.fetch_all(db).await?)
 }
 
-/// Whom a message's event names: those who want to be told. Nobody in rooms of more than 100.
-pub(crate) async fn list_recipients(
+/// A member, as far as it matters to who writes in the room.
+pub(crate) struct Listener {
+    pub(crate) user_id: Uuid,
+    pub(crate) user_number: i64,
+    /// Whether they want to be notified of what is said.
+    pub(crate) notified: bool,
+    /// Whether they have blocked who writes.
+    pub(crate) blocks: bool,
+}
+
+/// Everybody in a room that `sender` writes in, in the order in which they came.
+pub(crate) async fn list_listeners(
     db: impl PgExecutor<'_>,
     room: Uuid,
     sender: Uuid,
     now: DateTime<Utc>,
-) -> kit::Result<Vec<String>> {
-    let ids = sqlx::query_scalar!(
-        r#"select m.user_id::text as "id!"
-           from members m join rooms r on r.id = m.room_id
-           where m.room_id = $1 and r.members_count <= 100 and m.user_id <> $2 and m.left_at is null
-               and not m.archived and (m.muted_until is null or m.muted_until <= $3)
-           order by m.position"#,
+) -> kit::Result<Vec<Listener>> {
+    let listeners = sqlx::query_as!(
+        Listener,
+        r#"select m.user_id, m.user_number,
+               not m.archived and (m.muted_until is null or m.muted_until <= $3) as "notified!",
+               exists(select from blocks b where b.blocker_id = m.user_id and b.blocked_id = $2) as "blocks!"
+           from members m where m.room_id = $1 and m.left_at is null order by m.position"#,
         room,
         sender,
         now
     );
-    Ok(ids.fetch_all(db).await?)
+    Ok(listeners.fetch_all(db).await?)
 }
 
 /// Everybody with whom somebody shares a room of at most 100, at most 5,000 of them.

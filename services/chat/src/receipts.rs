@@ -21,6 +21,9 @@ use crate::queue::Parcel;
 
 /// Rooms with more members show no receipts: a page would be mostly that.
 pub(crate) const MOST_MEMBERS: i32 = 100;
+/// In rooms with more members a new message is told without its list of who does not have it yet: that is everybody,
+/// and telling each of a hundred about all others would be most of what is sent.
+pub(crate) const MOST_LISTED: usize = 20;
 /// How long handed-over messages are collected before they are noted together.
 const COLLECT: Duration = Duration::from_millis(20);
 /// Movements that are noted in one statement.
@@ -235,12 +238,16 @@ impl MemberMarks {
         // What is read is delivered, by then at the latest.
         let delivered = [first(&self.delivered), read].into_iter().flatten().min();
         Receipt {
-            user_id: self.user_id.to_string(),
-            user_number: self.user_number,
             delivered_at: delivered.map(timestamp),
             read_at: read.map(timestamp),
+            ..not_received(self.user_id, self.user_number)
         }
     }
+}
+
+/// Of a member who has neither a message nor read it.
+pub(crate) fn not_received(user: Uuid, number: i64) -> Receipt {
+    Receipt { user_id: user.to_string(), user_number: number, delivered_at: None, read_at: None }
 }
 
 /// A watermark that rose.

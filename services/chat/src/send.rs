@@ -13,11 +13,11 @@ use tonic::Code;
 use uuid::Uuid;
 
 use crate::hub::{Audience, Line, News, Packet};
-use crate::members::{blocked_in, fetch_membership, list_recipients, lock_room};
+use crate::members::{fetch_membership, list_listeners, lock_room};
 use crate::messages::sql::{MessageRow, NewMessage, fetch_by_client_msg_id, insert_message, kind_name};
 use crate::moderation::CENSORED;
 use crate::queue::Parcel;
-use crate::receipts::fill_receipts;
+use crate::receipts::{MOST_LISTED, MOST_MEMBERS, fill_receipts, not_received};
 use crate::{Chat, no_such_room, not_a_member};
 
 /// Characters of a message.
@@ -51,7 +51,19 @@ impl Chat {
         let _turn = turn.lock().await;
         let mut tx = kit::db::begin(&self.db).await?;
         let locked = lock_room(&mut tx, room).await?.ok_or_else(no_such_room)?;
-        fetch_membership(&mut *tx, room, caller.id).await?.ok_or_else(not_a_member)?;
+        let now = self.now();
+        // In large rooms nobody is notified one by one, and there are no receipts.
+        let listeners = match locked.members_count <= MOST_MEMBERS {
+            true => list_listeners(&mut *tx, room, caller.id, now).await?,
+            false => Vec::new(),
+        };
+        let present = match locked.members_count <= MOST_MEMBERS {
+            true => listeners.iter().any(|listener| listener.user_id == caller.id),
+            false => fetch_membership(&mut *tx, room, caller.id).await?.is_some(),
+        };
+        if !present {
+            return Err(not_a_member());
+        }
         let name = Some(draft.client_msg_id.as_str()).filter(|name| !name.is_empty());
         if let Some(name) = name
             && let Some(row) = fetch_by_client_msg_id(&mut *tx, room, caller.id, name).await?
@@ -61,13 +73,12 @@ impl Chat {
             let [stored] = stored;
             return Ok((stored, false));
         }
-        if locked.kind != "GROUP" && blocked_in(&mut *tx, room, caller.id).await? {
+        if locked.kind != "GROUP" && listeners.iter().any(|listener| listener.blocks) {
             return Err(denied("BLOCKED", "they do not want to hear from you"));
         }
         if draft.reply_to > locked.last_sequence {
             return Err(invalid_because("reply_to", "REPLY_NOT_FOUND", "no such message in this room"));
         }
-        let now = self.now();
         // Only what is new counts: who comes back sends again whatever was not acknowledged.
         self.limits.take(caller.id, now)?;
         let told = self.told(&mut tx, &locked, caller.id, &draft.text, now).await?;
@@ -85,7 +96,8 @@ impl Chat {
             now,
         };
         let row = insert_message(&mut tx, &new).await?;
-        self.record(&mut tx, &row, &draft.text, &told, now).await?;
+        let banned = self.record(&mut tx, &row, &draft.text, &told, now).await?;
+        let others = || listeners.iter().filter(|listener| listener.user_id != caller.id);
         let event = ChatMessageSent {
             message_id: row.number,
             message_uuid: row.id.to_string(),
@@ -93,16 +105,23 @@ impl Chat {
             chat_id: room.to_string(),
             sender_id: caller.number,
             sender_uuid: caller.id.to_string(),
-            destinatarios: list_recipients(&mut *tx, room, caller.id, new.now).await?,
+            destinatarios: others().filter(|other| other.notified).map(|other| other.user_id.to_string()).collect(),
         };
         publish(&mut tx, &row.room_number.to_string(), &event).await?;
-        let mut sent = [Message::from(row.clone())];
-        fill_receipts(&mut tx, &mut sent).await?;
         kit::db::commit(tx).await?;
 
         metrics::counter!("chat_messages_total").increment(1);
-        let [sent] = sent;
-        self.tell_message(&row, Frame::Message(sent.clone()));
+        let mut sent = Message::from(row.clone());
+        // Nobody has it yet.
+        sent.receipts = others().map(|other| not_received(other.user_id, other.user_number)).collect();
+        let mut told = sent.clone();
+        if told.receipts.len() > MOST_LISTED {
+            told.receipts = Vec::new();
+        }
+        self.tell_message(&row, Frame::Message(told));
+        if banned {
+            self.tell_ban(caller.id);
+        }
         Ok((sent, true))
     }
 

@@ -370,9 +370,13 @@ pub(crate) async fn insert_message(tx: &mut PgConnection, new: &NewMessage<'_>) 
                set last_sequence = last_sequence + 1, last_change = last_change + 1,
                    last_activity_at = greatest(last_activity_at, $13)
                where id = $2
-               returning number, last_sequence, last_change, last_activity_at
+               returning number, pair, last_sequence, last_change, last_activity_at
            ),
-           shown as (update members set hidden = false where room_id = $2 and hidden),
+           -- Only of a pair somebody hides their half; no other room's members are looked at.
+           shown as (
+               update members set hidden = false from place
+               where place.pair is not null and members.room_id = $2 and hidden
+           ),
            message as (
                insert into messages (
                    id, room_id, sequence, sent_change, change, sender_id, sender_number, kind, text, media_id,
