@@ -209,6 +209,9 @@ mod tests {
                 }
                 written.push(digit);
             }
+            // `1.154.000.001` is written as amounts are, and taken for one.
+            let amount = gap == "." && written.split('.').skip(1).all(|group| group.len() == 3);
+            prop_assume!(!amount || !written.contains('.'));
             prop_assert!(find(&format!("llamame al {written}")).contains(&Kind::Phone), "{}", written);
         }
     }
