@@ -115,6 +115,7 @@ impl<S: Speech> Bridge<S> {
         match ending {
             Ending::SignedOut => End::Close(4401, "session ended"),
             Ending::Removed => End::Close(4403, "no longer in the room"),
+            Ending::Banned => End::Close(4403, "chat is restricted"),
             Ending::TooSlow => End::Close(1013, "too slow, reload"),
             Ending::Away => End::Close(1013, "try again later"),
         }

@@ -82,6 +82,8 @@ pub enum Event {
 pub enum Ending {
     SignedOut,
     Removed,
+    /// Banned from moderated rooms.
+    Banned,
     TooSlow,
     /// `chat` did not come back in time.
     Away,
@@ -278,6 +280,7 @@ impl Upstream {
                 let ending = match closing.reason() {
                     ClosingReason::SignedOut => Ending::SignedOut,
                     ClosingReason::Removed => Ending::Removed,
+                    ClosingReason::Banned => Ending::Banned,
                     ClosingReason::TooSlow => Ending::TooSlow,
                     ClosingReason::GoingAway | ClosingReason::Unspecified => {
                         self.lost(Duration::from_millis(closing.retry_after_ms.clamp(0, 10_000).unsigned_abs()));
@@ -356,6 +359,7 @@ fn ending(status: &Status) -> Option<Ending> {
     match (status.code(), Details::of(status).reason.as_str()) {
         (Code::Unauthenticated, _) => Some(Ending::SignedOut),
         (_, "NOT_A_MEMBER" | "ROOM_NOT_FOUND") => Some(Ending::Removed),
+        (_, "CHAT_BANNED") => Some(Ending::Banned),
         _ => None,
     }
 }

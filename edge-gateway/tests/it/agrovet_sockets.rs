@@ -1,6 +1,8 @@
 //! Agrovet: sockets of rooms and of presence. The frames themselves have tests of their own beside the code; here is
 //! what two people see of each other.
 
+use std::time::Duration;
+
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
@@ -290,6 +292,38 @@ async fn a_restart_of_chat_is_noticed_by_nobody() {
     let (one, other) = (here.until("chat_message").await, there.until("chat_message").await);
     assert_eq!((&one["text"], &one["sequence"]), (&json!("después"), &json!(4)));
     assert_eq!(other["sequence"], json!(4));
+}
+
+#[tokio::test]
+async fn without_chat_for_half_a_minute_a_socket_is_told_to_try_later() {
+    let world = World::start().await;
+    let (ana, _, room) = world.two().await;
+    let mut here = world.live(room, &ana).await;
+    world.stop_chat().await;
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    here.say(json!({ "type": "ping" })).await;
+    here.until("pong").await;
+    assert_eq!(here.closed().await, 1013);
+}
+
+#[tokio::test]
+async fn who_does_not_read_at_all_is_given_up_and_delays_nobody() {
+    let world = World::start().await;
+    let (ana, beto, room) = world.two().await;
+    let (mut here, stuck) = (world.live(room, &ana).await, world.live(room, &beto).await);
+    // Three times its length in each frame, and more of it than any buffer on the way holds.
+    let text = "🐄".repeat(8_000);
+    const MESSAGES: i64 = 160;
+    for n in 1..=MESSAGES {
+        here.say(json!({ "text": text, "client_msg_id": n.to_string() })).await;
+        assert_eq!(here.until("chat_message").await["sequence"], n);
+    }
+    // It is waited for, half a minute and a goodbye, and afterwards gets no more than what was on its way.
+    tokio::time::sleep(Duration::from_secs(36)).await;
+    let heard = stuck.rest().await;
+    assert!(heard < MESSAGES, "{heard} frames");
+    here.say(json!({ "type": "ping" })).await;
+    here.until("pong").await;
 }
 
 #[tokio::test]

@@ -111,9 +111,13 @@ async fn administrators_decide_about_messages() {
     assert_eq!(history().await, CENSORED);
     world.stands(&ana, 1, false).await;
 
+    let path = format!("/ws/chat/{chat}");
+    let open = world.socket(&path, &ana.token).await;
     for text in ["escribime a ana@example.com", "mi insta es ana.pinturas"] {
         assert_eq!(world.said(&ana, &chat, text).await.body["censored"], true);
     }
+    assert_eq!(open.closed().await, 4403);
+    assert_eq!(world.socket(&path, &ana.token).await.closed().await, 1008);
     story.tell("the chat is closed after the third", &world.said(&ana, &chat, "hola").await);
     world.stands(&ana, 3, true).await;
     insta::assert_snapshot!(story);

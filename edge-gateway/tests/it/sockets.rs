@@ -98,6 +98,15 @@ impl Socket {
         }
     }
 
+    /// How many frames come before the end, which need not be a close.
+    pub(crate) async fn rest(mut self) -> i64 {
+        let mut frames = 0;
+        while let Some(Message::Text(_)) = self.message().await {
+            frames += 1;
+        }
+        frames
+    }
+
     async fn message(&mut self) -> Option<Message> {
         loop {
             let next = tokio::time::timeout(PATIENCE, self.0.next()).await.expect("something comes");

@@ -54,6 +54,8 @@ pub(crate) enum News {
     Removed,
     /// They entered or left a room.
     RoomsChanged,
+    /// They may not be in moderated rooms for some time.
+    Banned,
 }
 
 /// Something to tell, here and in the other replicas.
@@ -149,6 +151,7 @@ impl Hub {
             News::RoomsChanged => {
                 listeners.of(packet.audience).filter(|r| r.inbox).for_each(|r| r.queue.rooms_changed())
             }
+            News::Banned => listeners.of(packet.audience).for_each(|reader| reader.queue.banned()),
         }
     }
 
@@ -302,7 +305,7 @@ mod tests {
             match next {
                 Next::Parcel(parcel) => changes.extend(parcel.change),
                 Next::Behind => behind = true,
-                Next::Rooms | Next::Closing(_) => break,
+                Next::Rooms | Next::Banned | Next::Closing(_) => break,
             }
         }
         (changes, behind)

@@ -160,6 +160,7 @@ impl Chat {
                 self.compare_rooms().await?;
                 if let Some(since) = deaf_since {
                     self.compare_receipts(since).await?;
+                    self.compare_bans().await?;
                 }
                 Ok::<_, Error>(())
             };

@@ -139,8 +139,12 @@ impl Chat {
         let shown = if told.is_empty() { text } else { CENSORED };
         let rewrite = Rewrite { text: shown, cause: "EDITED", keep_media: true, censored: !told.is_empty(), now };
         let edited = rewrite_message(&mut tx, &row, &rewrite).await?;
-        self.record(&mut tx, &edited, text, &told, now).await?;
-        self.commit_change(tx, edited).await
+        let banned = self.record(&mut tx, &edited, text, &told, now).await?;
+        let edited = self.commit_change(tx, edited).await?;
+        if banned {
+            self.tell_ban(caller.id);
+        }
+        Ok(edited)
     }
 
     pub(crate) async fn delete(&self, caller: Caller, message: Option<&MessageKey>) -> kit::Result<Message> {

@@ -29,6 +29,7 @@ use uuid::Uuid;
 
 use crate::Chat;
 use crate::contact::{self, Kind};
+use crate::hub::{Audience, Line, News, Packet};
 use crate::members::{LockedRoom, lock_room};
 use crate::messages::no_such_message;
 use crate::messages::sql::{
@@ -56,11 +57,15 @@ impl ModerationService for Chat {
         let mut standing = lock_standing(&mut tx, user).await?;
         lapse(&mut tx, &mut standing, now).await?;
         let before = standing.clone();
+        let mut banned = false;
         if insert_report(&mut tx, user, external_id.as_deref(), &reasons, now).await? {
-            standing.strike(now, self.moderation.ban());
+            banned = standing.strike(now, self.moderation.ban());
             settle(&mut tx, &mut standing, &Told { reasons: &reasons, ..Told::default() }).await?;
         }
         commit(tx).await?;
+        if banned {
+            self.tell_ban(user);
+        }
         Ok(Response::new(standing.shown(now, &before)))
     }
 
@@ -118,10 +123,13 @@ impl ModerationService for Chat {
         let sender = row.sender_id.ok_or_else(no_such_message)?;
         let review = Review { message: &row, sender, verdict: request.verdict(), reviewer, note: &request.reason };
         let changed = review.change_message(&mut tx, now).await?;
-        let standing = review.change_standing(&mut tx, now, self.moderation.ban()).await?;
+        let (standing, banned) = review.change_standing(&mut tx, now, self.moderation.ban()).await?;
         match changed {
             Some(row) => drop(self.commit_change(tx, row).await?),
             None => commit(tx).await?,
+        }
+        if banned {
+            self.tell_ban(sender);
         }
         Ok(Response::new(ReviewMessageResponse { standing: Some(standing) }))
     }
@@ -177,8 +185,8 @@ impl Default for Settings {
 }
 
 impl Settings {
-    fn cover(&self, room: &LockedRoom) -> bool {
-        self.moderated_rooms.iter().any(|kind| kind.eq_ignore_ascii_case(&room.kind))
+    fn cover(&self, kind: &str) -> bool {
+        self.moderated_rooms.iter().any(|moderated| moderated.eq_ignore_ascii_case(kind))
     }
 
     fn ban(&self) -> TimeDelta {
@@ -197,11 +205,11 @@ impl Chat {
         text: &str,
         now: DateTime<Utc>,
     ) -> kit::Result<Vec<Kind>> {
-        if !self.moderation.cover(room) {
+        if !self.moderation.cover(&room.kind) {
             return Ok(Vec::new());
         }
         if fetch_standing(&mut *tx, sender).await?.is_some_and(|standing| standing.banned(now)) {
-            return Err(denied("CHAT_BANNED", "told contact details too often"));
+            return Err(banned());
         }
         let told = contact::find(text);
         if !told.is_empty() || !contact::is_fragment(text) {
@@ -213,8 +221,35 @@ impl Chat {
         Ok(contact::find_across(&before, text))
     }
 
+    /// Whether those who are banned may not be in this room. Reason, if this person is: `CHAT_BANNED`.
+    pub(crate) async fn admit(&self, room: Uuid, user: Uuid) -> kit::Result<bool> {
+        match fetch_ban(&self.db, room, user).await? {
+            Some((kind, _)) if !self.moderation.cover(&kind) => Ok(false),
+            Some((_, Some(until))) if until > self.now() => Err(banned()),
+            found => Ok(found.is_some()),
+        }
+    }
+
+    /// Closes the streams on moderated rooms of somebody whose ban is committed.
+    pub(crate) fn tell_ban(&self, user: Uuid) {
+        self.hub.tell(Packet { line: Line::Person(user), audience: Audience::All, news: News::Banned });
+    }
+
+    /// Closes what other replicas' news would have closed while they could not be heard.
+    pub(crate) async fn compare_bans(&self) -> kit::Result<()> {
+        let readers = self.hub.streams();
+        for readers in readers.chunks(1_000) {
+            let users: Vec<_> = readers.iter().map(|reader| reader.user).collect();
+            for user in list_banned(&self.db, &users, self.now()).await? {
+                readers.iter().filter(|reader| reader.user == user).for_each(|reader| reader.queue.banned());
+            }
+        }
+        Ok(())
+    }
+
     /// Keeps the words of a message that was stored without them, and notes the infraction, if the message has none that
-    /// counts. Nothing, if it told nothing. Publishes, so whatever else is to be locked comes before.
+    /// counts. Nothing, if it told nothing. Publishes, so whatever else is to be locked comes before. Whether it led to
+    /// a ban, to be told when it is committed.
     pub(crate) async fn record(
         &self,
         tx: &mut PgConnection,
@@ -222,18 +257,19 @@ impl Chat {
         text: &str,
         told: &[Kind],
         now: DateTime<Utc>,
-    ) -> kit::Result<()> {
-        let Some(sender) = message.sender_id.filter(|_| !told.is_empty()) else { return Ok(()) };
+    ) -> kit::Result<bool> {
+        let Some(sender) = message.sender_id.filter(|_| !told.is_empty()) else { return Ok(false) };
         insert_censored(&mut *tx, message.id, text, now).await?;
         let reasons: Vec<_> = told.iter().map(|kind| kind.name().to_owned()).collect();
         let mut standing = lock_standing(tx, sender).await?;
         lapse(tx, &mut standing, now).await?;
-        if upsert_notice(tx, message.id, sender, &reasons, text, now).await? {
-            standing.strike(now, self.moderation.ban());
-            let told = Told { room: Some(message.room_id), message: Some(message.id), reasons: &reasons };
-            settle(tx, &mut standing, &told).await?;
+        if !upsert_notice(tx, message.id, sender, &reasons, text, now).await? {
+            return Ok(false);
         }
-        Ok(())
+        let banned = standing.strike(now, self.moderation.ban());
+        let told = Told { room: Some(message.room_id), message: Some(message.id), reasons: &reasons };
+        settle(tx, &mut standing, &told).await?;
+        Ok(banned)
     }
 }
 
@@ -275,35 +311,41 @@ impl Review<'_> {
         Ok(Some(rewrite_message(tx, row, &rewrite).await?))
     }
 
-    /// Notes the verdict, and counts or takes back. The same verdict again changes nothing.
+    /// Notes the verdict, and counts or takes back. The same verdict again changes nothing. How the sender stands, and
+    /// whether this banned them.
     async fn change_standing(
         &self,
         tx: &mut PgConnection,
         now: DateTime<Utc>,
         ban: TimeDelta,
-    ) -> kit::Result<Standing> {
+    ) -> kit::Result<(Standing, bool)> {
         let mut standing = lock_standing(tx, self.sender).await?;
         lapse(tx, &mut standing, now).await?;
         let before = standing.clone();
         let known = fetch_infraction(&mut *tx, self.message.id).await?;
         if known.as_ref().is_some_and(|known| known.verdict == name(self.verdict)) {
-            return Ok(standing.shown(now, &before));
+            return Ok((standing.shown(now, &before), false));
         }
+        let mut banned = false;
         let (counted, served) = known.as_ref().map_or((false, false), |known| (known.counts, known.served));
         let counts = self.guilty().map_or(counted, |guilty| guilty && !served);
         upsert_verdict(tx, self, counts, now).await?;
         if counts != counted {
             if counts {
-                standing.strike(now, ban)
+                banned = standing.strike(now, ban);
             } else {
-                standing.take_back()
+                standing.take_back();
             }
             let reasons = known.map_or_else(Vec::new, |known| known.reasons);
             let told = Told { room: Some(self.message.room_id), message: Some(self.message.id), reasons: &reasons };
             settle(tx, &mut standing, &told).await?;
         }
-        Ok(standing.shown(now, &before))
+        Ok((standing.shown(now, &before), banned))
     }
+}
+
+fn banned() -> kit::Error {
+    denied("CHAT_BANNED", "told contact details too often")
 }
 
 /// How somebody stands, as it is stored.
@@ -329,12 +371,14 @@ impl StandingRow {
         self.banned_until.is_some() && !self.banned(now)
     }
 
-    /// One more. A ban that runs is not made longer.
-    fn strike(&mut self, now: DateTime<Utc>, ban: TimeDelta) {
+    /// One more. A ban that runs is not made longer. Whether this is the one that bans.
+    fn strike(&mut self, now: DateTime<Utc>, ban: TimeDelta) -> bool {
         self.infractions += 1;
-        if self.infractions >= STRIKES && self.banned_until.is_none() {
+        let bans = self.infractions >= STRIKES && self.banned_until.is_none();
+        if bans {
             self.banned_until = Some(now + ban);
         }
+        bans
     }
 
     /// One less, and no ban if there would be none without it.
@@ -442,10 +486,10 @@ mod tests {
         let (now, ban) = (Utc::now(), TimeDelta::days(7));
         let mut standing = StandingRow::clean(Uuid::nil());
         for banned in [false, false, true] {
-            standing.strike(now, ban);
+            assert_eq!(standing.strike(now, ban), banned);
             assert_eq!(standing.banned(now), banned);
         }
-        standing.strike(now + TimeDelta::days(1), ban);
+        assert!(!standing.strike(now + TimeDelta::days(1), ban));
         assert_eq!((standing.infractions, standing.banned_until), (4, Some(now + ban)));
         assert!(standing.banned(now + ban - TimeDelta::seconds(1)) && standing.lapsed(now + ban));
         assert_eq!(standing.shown(now + ban, &standing), StandingRow::clean(Uuid::nil()).shown(now, &standing));
@@ -455,7 +499,9 @@ mod tests {
     fn a_ban_stands_as_long_as_three_do_and_none_is_taken_back_below_zero() {
         let (now, ban) = (Utc::now(), TimeDelta::days(7));
         let mut standing = StandingRow::clean(Uuid::nil());
-        (0..4).for_each(|_| standing.strike(now, ban));
+        for _ in 0..4 {
+            standing.strike(now, ban);
+        }
         standing.take_back();
         assert!(standing.banned(now));
         standing.take_back();

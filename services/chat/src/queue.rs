@@ -38,6 +38,8 @@ pub(crate) enum Next {
     Behind,
     /// A room was entered or left by the person whose inbox this is.
     Rooms,
+    /// The person was banned from moderated rooms.
+    Banned,
     Closing(ClosingReason),
 }
 
@@ -54,6 +56,7 @@ struct Waiting {
     bytes: usize,
     behind: bool,
     rooms: bool,
+    banned: bool,
     closing: Option<ClosingReason>,
 }
 
@@ -96,6 +99,12 @@ impl Queue {
         self.ready.notify_one();
     }
 
+    /// Tells the reader of a ban, after what waits: the message that led to it is among that.
+    pub(crate) fn banned(&self) {
+        self.lock().banned = true;
+        self.ready.notify_one();
+    }
+
     /// Tells the reader to look at the database, as after frames that nobody heard.
     pub(crate) fn fall_behind(&self) {
         self.lock().behind = true;
@@ -131,7 +140,10 @@ impl Waiting {
         }
         // From here on frames wait again: what is committed before the reader looks is in the database, what comes
         // after is here, and what is in both the reader knows by its change.
-        std::mem::take(&mut self.behind).then_some(Next::Behind)
+        if std::mem::take(&mut self.behind) {
+            return Some(Next::Behind);
+        }
+        std::mem::take(&mut self.banned).then_some(Next::Banned)
     }
 
     fn drop_ephemeral(&mut self) {
@@ -166,7 +178,7 @@ mod tests {
             match next {
                 Next::Parcel(parcel) => seen.push(parcel.change),
                 Next::Behind => seen.push(Some(-1)),
-                Next::Rooms | Next::Closing(_) => break,
+                Next::Rooms | Next::Banned | Next::Closing(_) => break,
             }
         }
         seen

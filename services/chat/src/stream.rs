@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream::{FuturesUnordered, Map};
 use kit::context::{self, Context};
 use kit::error::{invalid, invalid_because, unauthenticated};
 use kit::identity::{Caller, caller};
@@ -15,6 +17,7 @@ use proto::chat::v1::client_frame::Frame as Said;
 use proto::chat::v1::server_frame::Frame;
 use proto::chat::v1::*;
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use uuid::Uuid;
@@ -41,8 +44,8 @@ static STREAMS: AtomicU64 = AtomicU64::new(1);
 
 #[tonic::async_trait]
 impl ChatService for Chat {
-    type ConnectStream = ReceiverStream<Result<ServerFrame, Status>>;
-    type SubscribeStream = ReceiverStream<Result<ServerFrame, Status>>;
+    type ConnectStream = Frames;
+    type SubscribeStream = Frames;
 
     async fn connect(&self, request: Request<Streaming<ClientFrame>>) -> Result<Response<Self::ConnectStream>, Status> {
         let caller = caller(&request)?;
@@ -105,9 +108,11 @@ struct Stream {
     messages: bool,
     /// Whether the client has been here before.
     comes_back: bool,
+    /// Whether those who are banned may not be here.
+    moderated: bool,
     reader: Reader,
     rooms: HashMap<Uuid, Told>,
-    out: mpsc::Sender<Result<ServerFrame, Status>>,
+    out: mpsc::Sender<Given>,
     /// Where what is for the person alone is heard.
     _person: Seat,
     _stay: Option<Stay>,
@@ -120,15 +125,24 @@ enum End {
     Failed(kit::Error),
 }
 
-type Doing = Pin<Box<dyn Future<Output = Option<ServerFrame>> + std::marker::Send>>;
+/// A frame on its way out. Boxed, because the channel keeps room for 32 of them however few wait.
+type Given = Result<Box<ServerFrame>, Status>;
+/// What the client hears.
+type Frames = Map<ReceiverStream<Given>, fn(Given) -> Result<ServerFrame, Status>>;
+
+/// What a stream waits for besides its queue.
+type Waiting = Pin<Box<dyn Future<Output = Happened> + std::marker::Send>>;
+
+enum Happened {
+    /// The client said something, or will say no more.
+    Said(Streaming<ClientFrame>, Result<Option<ClientFrame>, Status>),
+    /// What the client said last is done, and answered perhaps.
+    Done(Streaming<ClientFrame>, Option<ServerFrame>),
+    Over(End),
+}
 
 impl Chat {
-    async fn open(
-        &self,
-        caller: Caller,
-        open: Open,
-        said: Option<Streaming<ClientFrame>>,
-    ) -> kit::Result<ReceiverStream<Result<ServerFrame, Status>>> {
+    async fn open(&self, caller: Caller, open: Open, said: Option<Streaming<ClientFrame>>) -> kit::Result<Frames> {
         let room = match &open.room {
             Some(key) => Some(self.room_id(Some(key)).await?),
             None => None,
@@ -155,6 +169,7 @@ impl Chat {
             room,
             messages: room.is_some() || open.messages,
             comes_back: open.since.is_some() || open.after.is_some(),
+            moderated: false,
             reader,
             rooms: HashMap::new(),
             out,
@@ -170,7 +185,8 @@ impl Chat {
             stream.close(end).await;
             metrics::gauge!("chat_streams").decrement(1);
         }));
-        Ok(ReceiverStream::new(frames))
+        let unboxed: fn(Given) -> Result<ServerFrame, Status> = |given| given.map(|frame| *frame);
+        Ok(ReceiverStream::new(frames).map(unboxed))
     }
 
     /// Ends the streams of sessions that have ended; looks whenever there is news of some.
@@ -202,6 +218,8 @@ impl Stream {
             return Ok(ServerFrame { frame: Some(Frame::Opened(opened)), ..ServerFrame::default() });
         };
         let seat = self.chat.hub.join(Line::Room(room), &self.reader).await;
+        // The seat for what is the person's own is taken, so a ban from here on is heard.
+        self.moderated = self.chat.admit(room, me.id).await?;
         let head = fetch_head(&self.chat.db, room, me.id).await?.ok_or_else(not_a_member)?;
         let change = match (open.since, open.after) {
             (Some(since), _) => since.clamp(0, head.last_change),
@@ -249,7 +267,7 @@ impl Stream {
         Ok(())
     }
 
-    async fn run(&mut self, opened: ServerFrame, mut said: Option<Streaming<ClientFrame>>) -> End {
+    async fn run(&mut self, opened: ServerFrame, said: Option<Streaming<ClientFrame>>) -> End {
         let live = match self.begin(opened).await {
             Ok(change) => change,
             Err(end) => return end,
@@ -258,50 +276,59 @@ impl Stream {
         if let Err(end) = self.hand(self.about_room(ready)).await {
             return end;
         }
-        let left = self.caller.expires_at - self.chat.now().timestamp();
-        let expired = tokio::time::sleep(Duration::from_secs(left.max(0) as u64));
-        tokio::pin!(expired);
+        // Each of these is polled only when it was woken itself: most of the time it is the queue that has something.
+        let mut others = FuturesUnordered::from_iter([self.end()]);
+        others.extend(said.map(listen));
         let queue = self.reader.queue.clone();
-        let stop = self.chat.stop.clone();
-        // What the client said last and is being done; it is heard again afterwards.
-        let mut doing: Option<Doing> = None;
         loop {
             let step = tokio::select! {
                 next = queue.next() => self.hear(next).await,
-                answer = async { doing.as_mut().expect("only polled when there is one").await }, if doing.is_some() => {
-                    doing = None;
-                    match answer {
-                        Some(frame) => self.hand(self.about_room(frame)).await,
-                        None => Ok(()),
+                Some(happened) = others.next() => match happened {
+                    // It is heard again when this is done.
+                    Happened::Said(said, Ok(Some(ClientFrame { frame: Some(frame) }))) => {
+                        others.push(self.act(said, frame));
+                        Ok(())
                     }
-                }
-                frame = async { said.as_mut().expect("only polled when there is one").message().await },
-                    if said.is_some() && doing.is_none() =>
-                {
-                    match frame {
-                        Ok(Some(ClientFrame { frame: Some(frame) })) => {
-                            doing = Some(self.act(frame));
-                            Ok(())
+                    Happened::Said(said, Ok(Some(ClientFrame { frame: None }))) => {
+                        others.push(listen(said));
+                        self.hand(bad_frame("nothing is said")).await
+                    }
+                    // The client has said all it wants to say, and with that the conversation is over.
+                    Happened::Said(_, Ok(None) | Err(_)) => Err(End::Gone),
+                    Happened::Done(said, answer) => {
+                        others.push(listen(said));
+                        match answer {
+                            Some(frame) => self.hand(self.about_room(frame)).await,
+                            None => Ok(()),
                         }
-                        Ok(Some(ClientFrame { frame: None })) => self.hand(bad_frame("nothing is said")).await,
-                        // The client has said all it wants to say, and with that the conversation is over.
-                        Ok(None) => Err(End::Gone),
-                        Err(_) => Err(End::Gone),
                     }
-                }
-                () = self.out.closed() => Err(End::Gone),
-                () = &mut expired => Err(End::Closing(closing(ClosingReason::SignedOut, Duration::ZERO))),
-                () = stop.cancelled() => {
-                    let pause = DRAIN.mul_f64(fraction(self.reader.stream));
-                    tokio::time::sleep(pause).await;
-                    // What is committed meanwhile the client hears elsewhere, where it comes back with `since`.
-                    Err(End::Closing(closing(ClosingReason::GoingAway, pause)))
-                }
+                    Happened::Over(end) => Err(end),
+                },
             };
             if let Err(end) = step {
                 return end;
             }
         }
+    }
+
+    /// What ends the stream from outside: nobody takes its frames, the session is over, the process stops.
+    fn end(&self) -> Waiting {
+        let (out, stop, stream) = (self.out.clone(), self.chat.stop.clone(), self.reader.stream);
+        let left = self.caller.expires_at - self.chat.now().timestamp();
+        Box::pin(async move {
+            Happened::Over(tokio::select! {
+                () = out.closed() => End::Gone,
+                () = tokio::time::sleep(Duration::from_secs(left.max(0) as u64)) => {
+                    End::Closing(closing(ClosingReason::SignedOut, Duration::ZERO))
+                }
+                () = stop.cancelled() => {
+                    // What is committed after that the client hears elsewhere, where it comes back with `since`.
+                    let pause = DRAIN.mul_f64(fraction(stream));
+                    tokio::time::sleep(pause).await;
+                    End::Closing(closing(ClosingReason::GoingAway, pause))
+                }
+            })
+        })
     }
 
     /// The first frame, and what was missed. The last change that was told.
@@ -332,6 +359,8 @@ impl Stream {
                 Some(_) => Ok(()),
                 None => self.sit_down(false).await.map_err(End::Failed),
             },
+            Next::Banned if self.moderated => Err(End::Closing(closing(ClosingReason::Banned, Duration::ZERO))),
+            Next::Banned => Ok(()),
             Next::Closing(reason) => Err(End::Closing(closing(reason, Duration::ZERO))),
         }
     }
@@ -445,7 +474,12 @@ impl Stream {
 
     /// Gives a frame to the client, who may take a while and not for ever.
     async fn hand(&self, frame: ServerFrame) -> Result<(), End> {
-        match tokio::time::timeout(STUCK, self.out.send(Ok(frame))).await {
+        let given = match self.out.try_send(Ok(Box::new(frame))) {
+            Ok(()) => return Ok(()),
+            Err(TrySendError::Closed(_)) => return Err(End::Gone),
+            Err(TrySendError::Full(given)) => given,
+        };
+        match tokio::time::timeout(STUCK, self.out.send(given)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(End::Gone),
             Err(_) => Err(End::Closing(closing(ClosingReason::TooSlow, Duration::ZERO))),
@@ -458,17 +492,15 @@ impl Stream {
     }
 
     /// What a client's frame asks for, to be done while the stream goes on. Its answer is for this stream alone.
-    fn act(&self, frame: Said) -> Doing {
+    fn act(&self, said: Streaming<ClientFrame>, frame: Said) -> Waiting {
         let (chat, caller, stream_room) = (self.chat.clone(), self.caller, self.room);
         let name = match &frame {
             Said::Send(send) => send.draft.as_ref().map(|draft| draft.client_msg_id.clone()).unwrap_or_default(),
             _ => String::new(),
         };
         Box::pin(async move {
-            match chat.follow(caller, stream_room, frame).await {
-                Ok(frame) => frame,
-                Err(error) => Some(refusal(error, name)),
-            }
+            let answer = chat.follow(caller, stream_room, frame).await;
+            Happened::Done(said, answer.unwrap_or_else(|error| Some(refusal(error, name))))
         })
     }
 
@@ -478,7 +510,7 @@ impl Stream {
             End::Closing(closing) => {
                 let reason = closing.reason().as_str_name();
                 metrics::counter!("chat_streams_closed_total", "reason" => reason).increment(1);
-                Ok(ServerFrame { frame: Some(Frame::Closing(closing)), ..ServerFrame::default() })
+                Ok(Box::new(ServerFrame { frame: Some(Frame::Closing(closing)), ..ServerFrame::default() }))
             }
             End::Failed(error) => Err(error.into()),
         };
@@ -570,6 +602,14 @@ impl Chat {
         self.hub.tell(Packet { line: Line::Room(room), audience: Audience::AllBut(caller.id), news });
         Ok(())
     }
+}
+
+/// What the client says next.
+fn listen(mut said: Streaming<ClientFrame>) -> Waiting {
+    Box::pin(async move {
+        let frame = said.message().await;
+        Happened::Said(said, frame)
+    })
 }
 
 fn closing(reason: ClosingReason, retry: Duration) -> Closing {

@@ -217,6 +217,7 @@ fn encode(origin: Uuid, packet: &Packet) -> Vec<u8> {
         }
         News::Removed => bytes.push(1),
         News::RoomsChanged => bytes.push(2),
+        News::Banned => bytes.push(3),
     }
     bytes
 }
@@ -244,6 +245,7 @@ fn decode(own: Uuid, line: Line, bytes: &[u8]) -> Option<Packet> {
         }
         1 => News::Removed,
         2 => News::RoomsChanged,
+        3 => News::Banned,
         _ => return None,
     };
     Some(Packet { line, audience, news })
@@ -265,7 +267,7 @@ mod tests {
             frame: Some(Frame::Typing(Typing { active: true, ..Typing::default() })),
             ..ServerFrame::default()
         };
-        let news = [News::Frame(Parcel::new(room, frame.clone())), News::Removed, News::RoomsChanged];
+        let news = [News::Frame(Parcel::new(room, frame.clone())), News::Removed, News::RoomsChanged, News::Banned];
         for audience in [Audience::All, Audience::AllBut(them), Audience::Only(us)] {
             for news in &news {
                 let packet = Packet { line: Line::Room(room), audience, news: news.clone() };
@@ -275,7 +277,9 @@ mod tests {
                 assert_eq!((back.line, back.audience), (packet.line, audience));
                 match (&back.news, news) {
                     (News::Frame(back), News::Frame(_)) => assert_eq!((&back.frame, back.room), (&frame, room)),
-                    (News::Removed, News::Removed) | (News::RoomsChanged, News::RoomsChanged) => {}
+                    (News::Removed, News::Removed)
+                    | (News::RoomsChanged, News::RoomsChanged)
+                    | (News::Banned, News::Banned) => {}
                     other => panic!("{other:?}"),
                 }
             }

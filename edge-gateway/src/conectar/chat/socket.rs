@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::Response;
+use kit::error::Details;
 use kit::identity::Caller;
 use prost_types::Timestamp;
 use proto::chat::v1::server_frame::Frame as Heard;
@@ -73,6 +74,7 @@ pub async fn chat(
         Err(Refusal::NoToken | Refusal::BadToken) => knock.turn_away(POLICY, "token missing or not valid"),
         Err(Refusal::Status(status)) => match status.code() {
             Code::Unauthenticated => knock.turn_away(POLICY, "token missing or not valid"),
+            _ if Details::of(&status).reason == "CHAT_BANNED" => knock.turn_away(POLICY, "chat is restricted"),
             Code::NotFound | Code::PermissionDenied => knock.turn_away(POLICY, "not in this conversation"),
             _ => knock.turn_away(TRY_AGAIN, "try again later"),
         },

@@ -15,6 +15,28 @@ pub(super) async fn fetch_standing(db: impl PgExecutor<'_>, user: Uuid) -> kit::
     Ok(row.fetch_optional(db).await?)
 }
 
+/// A room's kind, and until when this person is banned from those that are moderated.
+pub(super) async fn fetch_ban(
+    db: impl PgExecutor<'_>,
+    room: Uuid,
+    user: Uuid,
+) -> kit::Result<Option<(String, Option<DateTime<Utc>>)>> {
+    let row = sqlx::query!(
+        r#"select r.kind, s.banned_until as "banned_until?"
+           from rooms r left join standings s on s.user_id = $2 where r.id = $1"#,
+        room,
+        user
+    );
+    Ok(row.fetch_optional(db).await?.map(|row| (row.kind, row.banned_until)))
+}
+
+/// Those of these people who are banned.
+pub(super) async fn list_banned(db: impl PgExecutor<'_>, users: &[Uuid], now: DateTime<Utc>) -> kit::Result<Vec<Uuid>> {
+    let banned =
+        sqlx::query_scalar!("select user_id from standings where user_id = any($1) and banned_until > $2", users, now);
+    Ok(banned.fetch_all(db).await?)
+}
+
 /// Makes one if there is none.
 pub(super) async fn lock_standing(tx: &mut PgConnection, user: Uuid) -> kit::Result<StandingRow> {
     let row = sqlx::query_as!(

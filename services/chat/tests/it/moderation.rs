@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tonic::{Code, Status};
 use uuid::Uuid;
 
-use crate::{Somebody, World, refused};
+use crate::{Somebody, World, closing, key, refused};
 
 /// Tokens of before have expired then.
 const DAY: Duration = Duration::from_secs(86_400);
@@ -191,6 +191,40 @@ async fn the_third_infraction_closes_deals_for_a_week_and_nothing_else() {
     );
     ana.say(&room, PHONE).await.unwrap();
     assert_eq!(ana.standing().await, (1, false), "counting begins anew");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ban_closes_the_streams_on_deals_wherever_they_are() {
+    let mut world = World::with_redis().await;
+    let (ana, ben, room) = world.dealers().await;
+    let _process = world.process("chat-2").await;
+    let there = world.at("chat-2", &ana);
+    let pair = ana.open_pair(&ben).await;
+    let (mut here, mut deal, mut at_ben) =
+        (ana.connect(&room).await, there.connect(&room).await, ben.connect(&room).await);
+    let (mut elsewhere, mut inbox) = (there.connect(&pair).await, there.inbox(true).await);
+    for n in 1..=3 {
+        ana.say(&room, PHONE).await.unwrap();
+        assert_eq!((here.message().await.sequence, deal.message().await.sequence), (n, n), "also the last one");
+    }
+    assert_eq!((here.find(closing).await, deal.find(closing).await), (ClosingReason::Banned, ClosingReason::Banned));
+    let open = || Open { room: Some(key(&room)), ..Open::default() };
+    assert_eq!(refused(ana.try_connect(open()).await.map(drop)), (Code::PermissionDenied, "CHAT_BANNED".into()));
+    ben.say(&room, "¿estás?").await.unwrap();
+    assert_eq!(at_ben.find(|frame| matches!(frame, Frame::Message(m) if m.sequence == 4).then_some(())).await, ());
+    ben.send(&pair, "acá sí").await;
+    assert_eq!(elsewhere.message().await.text, "acá sí");
+    inbox.find(|frame| matches!(frame, Frame::Message(m) if m.text == "acá sí").then_some(())).await;
+
+    // Without Redis other replicas learn of it when they compare their rooms.
+    let (carla, dora) = (world.person(3), world.person(4));
+    let room = carla.deal(&dora).await;
+    let mut deal = world.at("chat-2", &carla).connect(&room).await;
+    world.redis.as_mut().unwrap().kill().await;
+    for _ in 0..3 {
+        carla.say(&room, PHONE).await.unwrap();
+    }
+    assert_eq!(deal.find(closing).await, ClosingReason::Banned);
 }
 
 #[tokio::test]
