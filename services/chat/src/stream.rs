@@ -179,12 +179,7 @@ impl Chat {
         let opened = stream.enter(&open).await?;
         // Outlives the call, and so must its context: without the call's deadline, with its token.
         let context = Context { deadline: None, ..context::current() };
-        tokio::spawn(context::scope(context, async move {
-            metrics::gauge!("chat_streams").increment(1);
-            let end = stream.run(opened, said).await;
-            stream.close(end).await;
-            metrics::gauge!("chat_streams").decrement(1);
-        }));
+        tokio::spawn(context::scope(context, Box::new(stream).serve(opened, said)));
         let unboxed: fn(Given) -> Result<ServerFrame, Status> = |given| given.map(|frame| *frame);
         Ok(ReceiverStream::new(frames).map(unboxed))
     }
@@ -267,22 +262,28 @@ impl Stream {
         Ok(())
     }
 
-    async fn run(&mut self, opened: ServerFrame, said: Option<Streaming<ClientFrame>>) -> End {
-        let live = match self.begin(opened).await {
-            Ok(change) => change,
-            Err(end) => return end,
+    /// What is done now and then is boxed, here and below, so that a stream that waits has no room for it.
+    async fn serve(mut self: Box<Self>, opened: ServerFrame, said: Option<Streaming<ClientFrame>>) {
+        metrics::gauge!("chat_streams").increment(1);
+        let end = match Box::pin(self.begin(opened)).await {
+            Ok(()) => self.run(said).await,
+            Err(end) => end,
         };
-        let ready = ServerFrame { frame: Some(Frame::Live(Live { change: live })), ..ServerFrame::default() };
-        if let Err(end) = self.hand(self.about_room(ready)).await {
-            return end;
-        }
+        Box::pin(self.close(end)).await;
+        metrics::gauge!("chat_streams").decrement(1);
+    }
+
+    async fn run(&mut self, said: Option<Streaming<ClientFrame>>) -> End {
         // Each of these is polled only when it was woken itself: most of the time it is the queue that has something.
         let mut others = FuturesUnordered::from_iter([self.end()]);
         others.extend(said.map(listen));
         let queue = self.reader.queue.clone();
         loop {
             let step = tokio::select! {
-                next = queue.next() => self.hear(next).await,
+                next = queue.next() => match next {
+                    Next::Parcel(parcel) => self.forward(&parcel).await,
+                    other => Box::pin(self.hear(other)).await,
+                },
                 Some(happened) = others.next() => match happened {
                     // It is heard again when this is done.
                     Happened::Said(said, Ok(Some(ClientFrame { frame: Some(frame) }))) => {
@@ -331,15 +332,19 @@ impl Stream {
         })
     }
 
-    /// The first frame, and what was missed. The last change that was told.
-    async fn begin(&mut self, opened: ServerFrame) -> Result<i64, End> {
+    /// The first frame, what was missed, and that this was all.
+    async fn begin(&mut self, opened: ServerFrame) -> Result<(), End> {
         self.hand(opened).await?;
-        let Some(room) = self.room else { return Ok(0) };
-        if self.comes_back {
-            self.tell_receipts(room).await?;
+        let mut change = 0;
+        if let Some(room) = self.room {
+            if self.comes_back {
+                self.tell_receipts(room).await?;
+            }
+            self.catch_up(room).await?;
+            change = self.rooms.get(&room).map_or(0, |told| told.change);
         }
-        self.catch_up(room).await?;
-        Ok(self.rooms.get(&room).map_or(0, |told| told.change))
+        let ready = ServerFrame { frame: Some(Frame::Live(Live { change })), ..ServerFrame::default() };
+        self.hand(self.about_room(ready)).await
     }
 
     async fn hear(&mut self, next: Next) -> Result<(), End> {
@@ -382,7 +387,7 @@ impl Stream {
             return Ok(());
         }
         if change > told.change + 1 {
-            return self.catch_up(parcel.room).await;
+            return Box::pin(self.catch_up(parcel.room)).await;
         }
         told.change = change;
         self.show(parcel.room, parcel.frame.clone()).await
@@ -504,7 +509,7 @@ impl Stream {
         })
     }
 
-    async fn close(self, end: End) {
+    async fn close(&self, end: End) {
         let last = match end {
             End::Gone => return,
             End::Closing(closing) => {
@@ -633,4 +638,18 @@ fn refusal(error: kit::Error, client_msg_id: String) -> ServerFrame {
 fn fraction(stream: u64) -> f64 {
     const GOLDEN: f64 = 0.618_033_988_749_895;
     (stream as f64 * GOLDEN).fract()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_that_waits_is_small() {
+        fn size<F>(_: fn(Box<Stream>, ServerFrame, Option<Streaming<ClientFrame>>) -> F) -> usize {
+            size_of::<F>()
+        }
+        let (task, stream) = (size(Stream::serve), size_of::<Stream>());
+        assert!(task <= 4 << 10 && stream <= 2 << 10, "{task} and {stream} bytes");
+    }
 }
