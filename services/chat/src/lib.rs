@@ -4,6 +4,7 @@
 mod catch_up;
 pub mod contact;
 mod events;
+pub mod firebase;
 mod hub;
 mod limits;
 mod members;
@@ -64,6 +65,9 @@ pub struct Config {
 
     #[command(flatten)]
     pub moderation: moderation::Settings,
+
+    #[command(flatten)]
+    pub firebase: firebase::Settings,
 }
 
 /// What every RPC works with. Cheap to clone.
@@ -199,6 +203,10 @@ pub async fn run(config: Config, stop: kit::Stop) -> anyhow::Result<()> {
         let chat = warden.clone();
         async move { chat.end_bans().await }
     });
+    match firebase::Bridge::try_new(&chat, &config.firebase)? {
+        Some(bridge) => kit.spawn(bridge.run(kit.stop.clone())),
+        None => tracing::info!("Firebase is off: FIREBASE_SERVICE_ACCOUNT is not set"),
+    }
     kit.consume(chat.clone());
     kit.serve(chat.routes()).await
 }

@@ -52,21 +52,8 @@ impl ModerationService for Chat {
         let user = self.person(Some(&UserKey { key: Some(Key::Id(request.user_id)) })).await?.id;
         let external_id = Some(request.external_id).filter(|id| !id.is_empty());
         let reasons = Vec::from_iter(Some(request.reason).filter(|reason| !reason.is_empty()));
-        let now = self.clock.now();
-        let mut tx = begin(&self.db).await?;
-        let mut standing = lock_standing(&mut tx, user).await?;
-        lapse(&mut tx, &mut standing, now).await?;
-        let before = standing.clone();
-        let mut banned = false;
-        if insert_report(&mut tx, user, external_id.as_deref(), &reasons, now).await? {
-            banned = standing.strike(now, self.moderation.ban());
-            settle(&mut tx, &mut standing, &Told { reasons: &reasons, ..Told::default() }).await?;
-        }
-        commit(tx).await?;
-        if banned {
-            self.tell_ban(user);
-        }
-        Ok(Response::new(standing.shown(now, &before)))
+        let standing = self.report(user, external_id.as_deref(), &reasons).await?;
+        Ok(Response::new(standing))
     }
 
     async fn get_standing(&self, request: Request<GetStandingRequest>) -> Result<Response<Standing>, Status> {
@@ -185,8 +172,8 @@ impl Default for Settings {
 }
 
 impl Settings {
-    fn cover(&self, kind: &str) -> bool {
-        self.moderated_rooms.iter().any(|moderated| moderated.eq_ignore_ascii_case(kind))
+    pub(crate) fn cover(&self, kind: &str) -> bool {
+        self.moderated_rooms.iter().any(|covered| covered.eq_ignore_ascii_case(kind))
     }
 
     fn ban(&self) -> TimeDelta {
@@ -195,6 +182,30 @@ impl Settings {
 }
 
 impl Chat {
+    /// Notes what another channel noticed, once for each of its names.
+    pub(crate) async fn report(
+        &self,
+        user: Uuid,
+        external_id: Option<&str>,
+        reasons: &[String],
+    ) -> kit::Result<Standing> {
+        let now = self.clock.now();
+        let mut tx = begin(&self.db).await?;
+        let mut standing = lock_standing(&mut tx, user).await?;
+        lapse(&mut tx, &mut standing, now).await?;
+        let before = standing.clone();
+        let mut banned = false;
+        if insert_report(&mut tx, user, external_id, reasons, now).await? {
+            banned = standing.strike(now, self.moderation.ban());
+            settle(&mut tx, &mut standing, &Told { reasons, ..Told::default() }).await?;
+        }
+        commit(tx).await?;
+        if banned {
+            self.tell_ban(user);
+        }
+        Ok(standing.shown(now, &before))
+    }
+
     /// What a text tells that it may not tell in this room, also together with what its sender wrote just before. The
     /// caller holds the room's lock. Reason: `CHAT_BANNED`.
     pub(crate) async fn told(

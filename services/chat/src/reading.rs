@@ -7,6 +7,7 @@ use proto::chat::v1::{MarkReadResponse, Read, ReceiptNews};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use crate::people::Person;
 use crate::{Chat, not_a_member};
 
 /// Messages that are told as read by one call; the latest.
@@ -30,13 +31,18 @@ struct Place {
 impl Chat {
     /// Notes what the caller has read, and tells the room. Reading twice tells nothing.
     pub(crate) async fn read(&self, caller: Caller, room: Uuid, what: &Read) -> kit::Result<MarkReadResponse> {
+        self.read_by(Person { id: caller.id, number: caller.number }, room, what).await
+    }
+
+    /// The same of somebody who reads elsewhere.
+    pub(crate) async fn read_by(&self, reader: Person, room: Uuid, what: &Read) -> kit::Result<MarkReadResponse> {
         let ids = what.ids.iter().map(|id| parse_id("ids", id)).collect::<kit::Result<Vec<_>>>()?;
         let all = what.numbers.is_empty() && ids.is_empty();
         let mut tx = kit::db::begin(&self.db).await?;
-        let Some(place) = lock_place(&mut tx, room, caller.id).await? else {
+        let Some(place) = lock_place(&mut tx, room, reader.id).await? else {
             drop(tx);
             // Which of both it is; whoever came in between was not in it when they read.
-            self.membership(room, caller.id).await?;
+            self.membership(room, reader.id).await?;
             return Err(not_a_member());
         };
         // Looked up under the lock, and no earlier than the movement before: nothing is read before it is delivered.
@@ -44,14 +50,14 @@ impl Chat {
         let from = place.read_through.max(place.cleared_through);
         let unread = if all {
             let through = if what.through > 0 { what.through.min(place.last_sequence) } else { place.last_sequence };
-            let unread = list_unread(&mut tx, room, caller.id, from, through).await?;
-            raise(&mut tx, room, caller.id, through, now).await?;
+            let unread = list_unread(&mut tx, room, reader.id, from, through).await?;
+            raise(&mut tx, room, reader.id, through, now).await?;
             unread
         } else {
-            let unread = insert_ahead(&mut tx, room, caller.id, from, &what.numbers, &ids, now).await?;
+            let unread = insert_ahead(&mut tx, room, reader.id, from, &what.numbers, &ids, now).await?;
             if !unread.is_empty() {
-                let through = fetch_contiguous(&mut tx, room, caller.id, from, place.last_sequence).await?;
-                raise(&mut tx, room, caller.id, through, now).await?;
+                let through = fetch_contiguous(&mut tx, room, reader.id, from, place.last_sequence).await?;
+                raise(&mut tx, room, reader.id, through, now).await?;
             }
             unread
         };
@@ -64,8 +70,8 @@ impl Chat {
         };
         if !unread.is_empty() {
             let news = ReceiptNews {
-                user_id: caller.id.to_string(),
-                user_number: caller.number,
+                user_id: reader.id.to_string(),
+                user_number: reader.number,
                 read: true,
                 numbers: answer.numbers.clone(),
                 ids: answer.ids.clone(),

@@ -283,7 +283,13 @@ impl RoomService for Chat {
 
 impl Chat {
     /// The room of two people, and whether it is new.
-    async fn pair(&self, me: Person, other: Person, kind: RoomKind, subject: &str) -> kit::Result<(Uuid, bool)> {
+    pub(crate) async fn pair(
+        &self,
+        me: Person,
+        other: Person,
+        kind: RoomKind,
+        subject: &str,
+    ) -> kit::Result<(Uuid, bool)> {
         let subject = if kind == RoomKind::Deal { subject } else { "" };
         let pair = format!("{} {} {} {subject}", kind_name(kind), me.id.min(other.id), me.id.max(other.id));
         let (now, id) = (self.now(), Uuid::now_v7());

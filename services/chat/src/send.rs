@@ -2,18 +2,22 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use kit::error::{denied, invalid, invalid_because};
 use kit::identity::Caller;
 use kit::outbox::publish;
 use proto::chat::v1::server_frame::Frame;
 use proto::chat::v1::{Draft, Message, MessageKind, ServerFrame};
 use proto::events::v1::ChatMessageSent;
-use proto::media::v1::{ClaimMediaRequest, Kind};
+use proto::media;
+use proto::media::v1::ClaimMediaRequest;
+use sqlx::PgConnection;
 use tonic::Code;
 use uuid::Uuid;
 
+use crate::contact::Kind;
 use crate::hub::{Audience, Line, News, Packet};
-use crate::members::{fetch_membership, list_listeners, lock_room};
+use crate::members::{Listener, fetch_membership, list_listeners, lock_room};
 use crate::messages::sql::{MessageRow, NewMessage, fetch_by_client_msg_id, insert_message, kind_name};
 use crate::moderation::CENSORED;
 use crate::queue::Parcel;
@@ -95,34 +99,57 @@ impl Chat {
             censored: !told.is_empty(),
             now,
         };
-        let row = insert_message(&mut tx, &new).await?;
-        let banned = self.record(&mut tx, &row, &draft.text, &told, now).await?;
-        let others = || listeners.iter().filter(|listener| listener.user_id != caller.id);
-        let event = ChatMessageSent {
-            message_id: row.number,
-            message_uuid: row.id.to_string(),
-            room_id: row.room_number,
-            chat_id: room.to_string(),
-            sender_id: caller.number,
-            sender_uuid: caller.id.to_string(),
-            destinatarios: others().filter(|other| other.notified).map(|other| other.user_id.to_string()).collect(),
-        };
-        publish(&mut tx, &row.room_number.to_string(), &event).await?;
+        let recipients = notified(&listeners, caller.id);
+        let (row, banned) = self.store(&mut tx, &new, &draft.text, &told, recipients, now).await?;
         kit::db::commit(tx).await?;
 
         metrics::counter!("chat_messages_total").increment(1);
-        let mut sent = Message::from(row.clone());
-        // Nobody has it yet.
-        sent.receipts = others().map(|other| not_received(other.user_id, other.user_number)).collect();
-        let mut told = sent.clone();
-        if told.receipts.len() > MOST_LISTED {
-            told.receipts = Vec::new();
-        }
-        self.tell_message(&row, Frame::Message(told));
+        let sent = self.tell_new(&row, &listeners);
         if banned {
             self.tell_ban(caller.id);
         }
         Ok((sent, true))
+    }
+
+    /// Stores a message that somebody may send, what it told, and the event, which names `recipients` to be notified. The
+    /// caller holds the room's lock, commits, and tells; also, if the second is true, of the ban it led to.
+    pub(crate) async fn store(
+        &self,
+        tx: &mut PgConnection,
+        new: &NewMessage<'_>,
+        text: &str,
+        told: &[Kind],
+        recipients: Vec<String>,
+        now: DateTime<Utc>,
+    ) -> kit::Result<(MessageRow, bool)> {
+        let row = insert_message(&mut *tx, new).await?;
+        let banned = self.record(&mut *tx, &row, text, told, now).await?;
+        let (id, number) = new.sender.unwrap_or_default();
+        let event = ChatMessageSent {
+            message_id: row.number,
+            message_uuid: row.id.to_string(),
+            room_id: row.room_number,
+            chat_id: row.room_id.to_string(),
+            sender_id: number,
+            sender_uuid: id.to_string(),
+            destinatarios: recipients,
+        };
+        publish(tx, &row.room_number.to_string(), &event).await?;
+        Ok((row, banned))
+    }
+
+    /// Tells a message that is committed, and answers it.
+    pub(crate) fn tell_new(&self, row: &MessageRow, listeners: &[Listener]) -> Message {
+        let others = listeners.iter().filter(|listener| Some(listener.user_id) != row.sender_id);
+        let mut sent = Message::from(row.clone());
+        // Nobody has it yet.
+        sent.receipts = others.map(|other| not_received(other.user_id, other.user_number)).collect();
+        let mut told = sent.clone();
+        if told.receipts.len() > MOST_LISTED {
+            told.receipts = Vec::new();
+        }
+        self.tell_message(row, Frame::Message(told));
+        sent
     }
 
     /// Tells everybody in the room of a change that is committed.
@@ -160,12 +187,18 @@ impl Chat {
         };
         let file = claimed.into_iter().next().filter(|file| file.signature.is_none()).ok_or_else(invalid)?;
         let kind = match file.kind() {
-            Kind::Image => MessageKind::Image,
-            Kind::Audio => MessageKind::Voice,
+            media::v1::Kind::Image => MessageKind::Image,
+            media::v1::Kind::Audio => MessageKind::Voice,
             _ => MessageKind::File,
         };
         Ok(Some(Attachment { id: file.id.parse().map_err(|_| invalid())?, number: file.number, kind }))
     }
+}
+
+/// The ids of those who want to be notified of what this sender says.
+pub(crate) fn notified(listeners: &[Listener], sender: Uuid) -> Vec<String> {
+    let wanting = listeners.iter().filter(|listener| listener.user_id != sender && listener.notified);
+    wanting.map(|listener| listener.user_id.to_string()).collect()
 }
 
 /// What the contract says of drafts. By hand, because a stream must survive a mistake.

@@ -3,6 +3,9 @@
 
 #![allow(clippy::unwrap_used, reason = "what a test does not expect makes it fail")]
 
+mod firebase;
+mod firebase_fake;
+mod firebase_inward;
 mod history;
 mod messages;
 mod moderation;

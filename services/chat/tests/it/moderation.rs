@@ -16,26 +16,26 @@ use uuid::Uuid;
 use crate::{Somebody, World, closing, key, refused};
 
 /// Tokens of before have expired then.
-const DAY: Duration = Duration::from_secs(86_400);
-const PHONE: &str = "mi cel es 11 5550 0142";
+pub(crate) const DAY: Duration = Duration::from_secs(86_400);
+pub(crate) const PHONE: &str = "mi cel es 11 5550 0142";
 
 impl Somebody {
     fn moderation(&self) -> ModerationServiceClient<Peer> {
         ModerationServiceClient::new(self.peer.clone())
     }
 
-    async fn deal(&self, other: &Somebody) -> Room {
+    pub(crate) async fn deal(&self, other: &Somebody) -> Room {
         let request = OpenPairRequest { kind: RoomKind::Deal.into(), users: vec![other.key()], ..Default::default() };
         self.rooms().open_pair(request).await.unwrap().into_inner().room.unwrap()
     }
 
-    async fn say(&self, room: &Room, text: &str) -> Result<Message, Status> {
+    pub(crate) async fn say(&self, room: &Room, text: &str) -> Result<Message, Status> {
         let draft = Draft { text: text.into(), ..Draft::default() };
         Ok(self.try_send(room, draft).await?.message.unwrap())
     }
 
     /// Infractions, and whether they are banned.
-    async fn standing(&self) -> (i32, bool) {
+    pub(crate) async fn standing(&self) -> (i32, bool) {
         let standing = self.moderation().get_standing(GetStandingRequest::default()).await.unwrap().into_inner();
         assert_eq!(standing.banned, standing.banned_until.is_some());
         (standing.infractions, standing.banned)
