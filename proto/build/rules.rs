@@ -85,7 +85,8 @@ impl Generator {
     /// The statements that check one `value` of the field, of which it may be one of many.
     fn value(&self, field: &FieldDescriptor) -> Result<String> {
         if let Kind::Message(message) = field.kind() {
-            if message.package_name().starts_with("plaza.") && !field.is_map() {
+            let ignored = self.rules(field).is_some_and(|rules| ignores(&rules) == Some(IGNORE_ALWAYS));
+            if message.package_name().starts_with("plaza.") && !field.is_map() && !ignored {
                 return Ok("crate::rules::Validate::check(value, &at, broken);".into());
             }
             return Ok(String::new());
@@ -129,7 +130,7 @@ impl Generator {
         let required = rules.get_field_by_name("required").is_some_and(|rule| rule.as_bool() == Some(true));
         match field.kind() {
             Kind::Message(_) => {
-                let other = rules.fields().find(|(rule, _)| rule.name() != "required");
+                let other = rules.fields().find(|(rule, _)| !matches!(rule.name(), "required" | "ignore"));
                 other.map_or(Ok(required), |(rule, _)| {
                     Err(format!("{}: unknown rule {}", field.full_name(), rule.name()).into())
                 })
@@ -144,6 +145,14 @@ impl Generator {
     }
 }
 
+/// Values of `buf.validate.Ignore`.
+const IGNORE_IF_ZERO: i32 = 1;
+const IGNORE_ALWAYS: i32 = 3;
+
+fn ignores(rules: &DynamicMessage) -> Option<i32> {
+    rules.get_field_by_name("ignore")?.as_enum_number()
+}
+
 /// One call of `crate::rules::Broken` per rule.
 fn statements(rules: &DynamicMessage, field: &FieldDescriptor) -> Result<String> {
     let unknown = |rule: &str| -> Box<dyn Error> { format!("{}: unknown rule {rule}", field.full_name()).into() };
@@ -151,7 +160,7 @@ fn statements(rules: &DynamicMessage, field: &FieldDescriptor) -> Result<String>
     let mut unless_zero = false;
     for (family, value) in rules.fields() {
         match family.name() {
-            "ignore" => unless_zero = value.as_enum_number() == Some(1),
+            "ignore" => unless_zero = value.as_enum_number() == Some(IGNORE_IF_ZERO),
             "repeated" => {}
             kind @ ("string" | "bytes" | "int32" | "int64" | "double" | "enum") => {
                 for (rule, value) in value.as_message().ok_or_else(|| unknown(kind))?.fields() {

@@ -39,6 +39,8 @@ const QUEUE: usize = 2 * UNCONFIRMED.0 + 32;
 /// A stream that stands.
 struct Line {
     frames: Streaming<ServerFrame>,
+    /// The change after which the room is told.
+    since: Option<i64>,
     // Boxed, because the queue reserves room for 32 of them at once.
     queue: mpsc::Sender<Box<ClientFrame>>,
 }
@@ -119,7 +121,9 @@ impl Upstream {
             edge: edge.clone(),
             context,
             caller,
-            open,
+            // What is behind the room's end is not what the client waits for: a number of another room, or of a
+            // database that was put back.
+            open: Open { since: line.since, ..open },
             state: State::Stands(line),
             live: false,
             resumed: false,
@@ -237,6 +241,7 @@ impl Upstream {
     }
 
     fn found(&mut self, line: Line) {
+        self.open.since = line.since;
         self.state = State::Stands(line);
         if self.inbox() {
             self.send_rest();
@@ -345,7 +350,9 @@ async fn connect(edge: Edge, context: Context, open: Open) -> Result<Line, Statu
     let open = async move {
         let mut frames = edge.chat_streams().connect(said).await?.into_inner();
         match frames.message().await? {
-            Some(ServerFrame { frame: Some(Heard::Opened(_)), .. }) => Ok(Line { frames, queue }),
+            Some(ServerFrame { frame: Some(Heard::Opened(opened)), .. }) => {
+                Ok(Line { frames, since: opened.since, queue })
+            }
             Some(ServerFrame { frame: Some(Heard::Closing(_)), .. }) | None => Err(Status::unavailable("going away")),
             Some(_) => Err(Status::internal("chat began a stream with something else")),
         }

@@ -139,6 +139,12 @@ async fn messages_are_sent_read_changed_and_deleted() {
     };
     assert_eq!(numbers(&read(messages, &ana).await), [1, 2, 3, 4]);
     assert_eq!(numbers(&read("/api/chat/messages/?room=1", &beto).await), [1, 2, 3, 4]);
+    for nowhere in ["0", "-1"] {
+        assert_eq!(numbers(&read(&format!("/api/chat/messages/?room={nowhere}"), &beto).await), [0; 0]);
+        let last = format!("/api/chat/messages/last_messages/?room={nowhere}");
+        assert_eq!(read(&last, &beto).await.status, 404);
+        assert_eq!(read(&format!("/api/chat/rooms/{nowhere}/messages/"), &beto).await.status, 404);
+    }
     for empty in ["/api/chat/messages/?room=99", "/api/chat/messages/?room=1"] {
         assert_eq!(read(empty, &caro).await.body["count"], json!(0), "{empty}");
     }

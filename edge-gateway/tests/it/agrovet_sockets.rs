@@ -267,6 +267,31 @@ async fn who_signs_out_or_leaves_is_cut_off() {
 }
 
 #[tokio::test]
+async fn who_comes_back_from_beyond_the_end_hears_what_comes() {
+    let world = World::start().await;
+    let (ana, beto, room) = world.two().await;
+    world.says(&beto, room, "1").await;
+    for (from, text) in [("since=99999", "2"), ("since=4", "3"), ("after=99999", "4")] {
+        let mut here = world.socket(&format!("/ws/chat/{room}/?{from}"), &ana.token).await;
+        here.until("live").await;
+        world.says(&beto, room, text).await;
+        assert_eq!(here.until("chat_message").await["text"], text, "{from}");
+        here.say(json!({ "type": "mark_read" })).await;
+        here.until("messages_read").await;
+    }
+}
+
+#[tokio::test]
+async fn a_delivery_names_its_own_room() {
+    let world = World::start().await;
+    let (ana, beto, room) = world.two().await;
+    let group = world.group_of(&ana, &[&beto]).await.as_i64().expect("a number");
+    let (mut here, _there) = (world.live(room, &ana).await, world.live(group, &beto).await);
+    world.says(&ana, group, "en el grupo").await;
+    assert_eq!(here.until("message_delivered").await["room_id"], json!(group.to_string()));
+}
+
+#[tokio::test]
 async fn a_restart_of_chat_is_noticed_by_nobody() {
     let world = World::start().await;
     let (ana, beto, room) = world.two().await;

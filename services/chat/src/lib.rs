@@ -222,6 +222,10 @@ fn no_such_room() -> Error {
     not_found("ROOM_NOT_FOUND", "no such room")
 }
 
+fn blocked() -> Error {
+    denied("BLOCKED", "they do not want to hear from you")
+}
+
 fn not_a_member() -> Error {
     denied("NOT_A_MEMBER", "only members of the room")
 }

@@ -177,6 +177,21 @@ pub(crate) async fn list_people(db: impl PgExecutor<'_>, room: Uuid) -> kit::Res
     Ok(people.fetch_all(db).await?)
 }
 
+/// Whether this person may not write in a room of two, because the other one has blocked them.
+pub(crate) async fn is_blocked(db: impl PgExecutor<'_>, room: Uuid, user: Uuid) -> kit::Result<bool> {
+    let blocked = sqlx::query_scalar!(
+        r#"select exists(
+               select from rooms r
+               join members m on m.room_id = r.id
+               join blocks b on b.blocker_id = m.user_id and b.blocked_id = $2
+               where r.id = $1 and r.kind <> 'GROUP'
+           ) as "blocked!""#,
+        room,
+        user
+    );
+    Ok(blocked.fetch_one(db).await?)
+}
+
 /// A member, as far as it matters to who writes in the room.
 pub(crate) struct Listener {
     pub(crate) user_id: Uuid,

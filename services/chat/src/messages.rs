@@ -17,11 +17,11 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use self::sql::*;
-use crate::members::{LockedRoom, fetch_membership, lock_room};
+use crate::members::{LockedRoom, fetch_membership, is_blocked, lock_room};
 use crate::moderation::CENSORED;
 use crate::receipts::fill_receipts;
 use crate::send::check_text;
-use crate::{Chat, moment, not_a_member};
+use crate::{Chat, blocked, moment, not_a_member};
 
 /// More messages are told as this many.
 const COUNTED: i64 = 10_000;
@@ -127,6 +127,9 @@ impl Chat {
         }
         if row.deleted_at.is_some() {
             return Err(refused("MESSAGE_DELETED", "the message was deleted"));
+        }
+        if is_blocked(&mut *tx, room.id, caller.id).await? {
+            return Err(blocked());
         }
         if text.trim().is_empty() && row.media_id.is_none() {
             return Err(invalid_because("text", "EMPTY_MESSAGE", "neither words nor a file"));

@@ -1,6 +1,7 @@
 //! Reading: the watermark rises, or single messages are noted ahead of it, and the room is told what was unread.
 
 use chrono::{DateTime, Utc};
+use kit::error::invalid;
 use kit::identity::Caller;
 use kit::wire::{parse_id, timestamp};
 use proto::chat::v1::{MarkReadResponse, Read, ReceiptNews};
@@ -36,6 +37,9 @@ impl Chat {
 
     /// The same of somebody who reads elsewhere.
     pub(crate) async fn read_by(&self, reader: Person, room: Uuid, what: &Read) -> kit::Result<MarkReadResponse> {
+        if what.through < 0 {
+            return Err(invalid("through", "must be at least 0"));
+        }
         let ids = what.ids.iter().map(|id| parse_id("ids", id)).collect::<kit::Result<Vec<_>>>()?;
         let all = what.numbers.is_empty() && ids.is_empty();
         let mut tx = kit::db::begin(&self.db).await?;

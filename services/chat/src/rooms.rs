@@ -26,7 +26,7 @@ use crate::messages::sql::list_latest;
 use crate::messages::with_receipts;
 use crate::people::Person;
 use crate::queue::Parcel;
-use crate::{Chat, moment, no_such_room};
+use crate::{Chat, blocked, moment, no_such_room};
 
 /// People in a group.
 const MOST_MEMBERS: usize = 2_000;
@@ -310,7 +310,7 @@ impl Chat {
             return Ok((room, false));
         }
         if has_blocked(&mut *tx, other.id, me.id).await? {
-            return Err(denied("BLOCKED", "they do not want to hear from you"));
+            return Err(blocked());
         }
         let Some(number) = insert_room(&mut tx, &new).await? else {
             // Somebody was faster, and has committed.

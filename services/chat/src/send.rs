@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use kit::error::{denied, invalid, invalid_because};
+use kit::error::{invalid, invalid_because};
 use kit::identity::Caller;
 use kit::outbox::publish;
 use proto::chat::v1::server_frame::Frame;
@@ -22,7 +22,7 @@ use crate::messages::sql::{MessageRow, NewMessage, fetch_by_client_msg_id, inser
 use crate::moderation::CENSORED;
 use crate::queue::Parcel;
 use crate::receipts::{MOST_LISTED, MOST_MEMBERS, fill_receipts, not_received};
-use crate::{Chat, no_such_room, not_a_member};
+use crate::{Chat, blocked, no_such_room, not_a_member};
 
 /// Characters of a message.
 pub(crate) const LONGEST: usize = 8_000;
@@ -78,7 +78,7 @@ impl Chat {
             return Ok((stored, false));
         }
         if locked.kind != "GROUP" && listeners.iter().any(|listener| listener.blocks) {
-            return Err(denied("BLOCKED", "they do not want to hear from you"));
+            return Err(blocked());
         }
         if draft.reply_to > locked.last_sequence {
             return Err(invalid_because("reply_to", "REPLY_NOT_FOUND", "no such message in this room"));

@@ -24,6 +24,7 @@ use uuid::Uuid;
 
 use crate::catch_up::{CatchUp, Head, MOST_ROOMS, fetch_head, list_inbox};
 use crate::hub::{Audience, Line, News, Packet, Reader, Seat};
+use crate::members::is_blocked;
 use crate::messages::sql::fetch_change_of;
 use crate::people::Person;
 use crate::presence::{Here, Place, Stay};
@@ -205,7 +206,7 @@ impl Stream {
     /// Takes the stream's seats; from here on nothing that happens is missed. The first frame.
     async fn enter(&mut self, open: &Open) -> kit::Result<ServerFrame> {
         let me = Person { id: self.caller.id, number: self.caller.number };
-        let mut opened = Opened { user_id: me.id.to_string(), user_number: me.number, room: None };
+        let mut opened = Opened { user_id: me.id.to_string(), user_number: me.number, room: None, since: None };
         let Some(room) = self.room else {
             self.sit_down(true).await?;
             self._stay = Some(self.chat.come(Here { place: Place::Anywhere, person: me }).await);
@@ -221,6 +222,7 @@ impl Stream {
             (None, Some(after)) => fetch_change_of(&self.chat.db, room, after).await?.min(head.last_change),
             (None, None) => head.last_change,
         };
+        opened.since = Some(change);
         self.rooms.insert(room, Told::new(&head, change, seat));
         self._stay = Some(self.chat.come(Here { place: Place::Room(room), person: me }).await);
         // The room as it is for those who have hidden it: they see it again when somebody writes.
@@ -600,6 +602,9 @@ impl Chat {
 
     async fn tell_typing(&self, caller: Caller, room: Uuid, active: bool) -> kit::Result<()> {
         self.membership(room, caller.id).await?;
+        if is_blocked(&self.db, room, caller.id).await? {
+            return Ok(());
+        }
         let typing = Typing { active, user_id: caller.id.to_string(), user_number: caller.number, room: None };
         let frame =
             ServerFrame { room_id: room.to_string(), frame: Some(Frame::Typing(typing)), ..ServerFrame::default() };

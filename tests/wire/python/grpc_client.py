@@ -18,6 +18,7 @@ from plaza.access.v1 import access_pb2
 from plaza.access.v1.access_pb2 import ROLE_CLIENT
 from plaza.auth.v1 import account_pb2, account_pb2_grpc, key_pb2, key_pb2_grpc, session_pb2, session_pb2_grpc
 from plaza.auth.v1 import audit_pb2, firebase_pb2, password_pb2, second_factor_pb2
+from plaza.chat.v1 import chat_pb2, chat_pb2_grpc, room_pb2
 from plaza.media.v1 import media_pb2, media_pb2_grpc
 from plaza.users.v1 import device_pb2, user_pb2, user_pb2_grpc
 
@@ -27,6 +28,7 @@ sessions = session_pb2_grpc.SessionServiceStub(channel)
 keys = key_pb2_grpc.KeyServiceStub(channel)
 users = user_pb2_grpc.UserServiceStub(channel)
 media = media_pb2_grpc.MediaServiceStub(channel)
+chat = chat_pb2_grpc.ChatServiceStub(channel)
 
 EMAIL = f"nandu.{os.urandom(4).hex()}@example.com"
 PASSWORD = "Caballo7bateria"
@@ -323,6 +325,23 @@ def many_calls_at_once_share_one_connection():
     request = user_pb2.GetUserRequest(id=Me.id)
     calls = [users.GetUser.future(request, metadata=signed_in(), timeout=20) for _ in range(200)]
     equal({call.result().id for call in calls}, {Me.id})
+
+
+@check
+def a_stream_that_is_refused_says_why_although_the_client_would_go_on():
+    nowhere = chat_pb2.Open(room=room_pb2.RoomKey(number=1 << 40))
+
+    def goes_on():
+        yield chat_pb2.ClientFrame(open=nowhere)
+        time.sleep(3)
+
+    requests = chat.Connect, goes_on(), chat.Subscribe, chat_pb2.SubscribeRequest(open=nowhere)
+    for call, request in zip(requests[::2], requests[1::2]):
+        started = time.monotonic()
+        error = refusal(call, request, metadata=signed_in())
+        equal(error.code(), grpc.StatusCode.NOT_FOUND)
+        equal(details(error)[0].reason, "ROOM_NOT_FOUND")
+        assert time.monotonic() - started < 2
 
 
 @check

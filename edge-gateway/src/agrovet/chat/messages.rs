@@ -18,7 +18,9 @@ use utoipa::ToSchema;
 use crate::Edge;
 use crate::address::Base;
 use crate::agrovet::chat::frames::{self, ChatMessage};
-use crate::agrovet::chat::{Beside, Message, NO_SUCH_ROOM, Receipt, hidden, message, room, room_named, shown};
+use crate::agrovet::chat::{
+    Beside, Message, NO_SUCH_ROOM, Receipt, existing, hidden, message, room, room_named, shown,
+};
 use crate::agrovet::page::{Page, Paged};
 use crate::agrovet::users::{Staff, take_back};
 use crate::agrovet::{Agrovet, Error, On, Result, time};
@@ -133,6 +135,7 @@ pub async fn of_room(
     page: Page,
     Query(cursor): Query<Cursor>,
 ) -> Result<Stretch> {
+    let room_number = existing(room_number);
     if cursor.before.is_some() || cursor.after.is_some() {
         return Ok(Stretch::Around(around(&edge, base, room_number, cursor).await?));
     }
@@ -444,7 +447,7 @@ pub async fn search(
 ) -> Result<Json<Found>> {
     let request = SearchMessagesRequest {
         query: words.clone(),
-        room_number: room.unwrap_or_default(),
+        room_number: room.map_or(0, existing),
         page_size: page.size() as i32,
         page_token,
         ..Default::default()

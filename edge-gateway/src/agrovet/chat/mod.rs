@@ -61,8 +61,13 @@ fn room_named(given: Option<Value>, missing: &'static str) -> Result<i64> {
     };
     match given.to_ascii_lowercase().as_str() {
         "" | "null" | "undefined" => Err(Error::detail(400, missing)),
-        number => number.parse().map_err(|_| Error::detail(400, ROOM_IS_A_NUMBER)),
+        number => number.parse().map(existing).map_err(|_| Error::detail(400, ROOM_IS_A_NUMBER)),
     }
+}
+
+/// Rooms are counted from 1, and to `chat` zero means no certain one: what is below becomes a number that none has.
+fn existing(room: i64) -> i64 {
+    if room < 1 { i64::MAX } else { room }
 }
 
 /// Somebody in a room, or who wrote something. Nothing but the id when nobody can say who they are.

@@ -133,8 +133,10 @@ impl Speech for Talk {
     }
 
     async fn say(&mut self, mut frame: ServerFrame) -> Vec<Out> {
-        // Not all frames of a room's stream repeat which room it is.
-        frame.room_number = self.room.unwrap_or(frame.room_number);
+        // Not all frames of a room's stream repeat which room it is; receipts may be of another one.
+        if frame.room_number == 0 {
+            frame.room_number = self.room.unwrap_or_default();
+        }
         let frames = match frame.frame {
             Some(Heard::Message(message)) if self.everything => {
                 vec![Outgoing::Message(Box::new(ChatMessage::shown(&self.edge, &self.base, message).await))]

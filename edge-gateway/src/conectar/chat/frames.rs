@@ -56,8 +56,8 @@ impl Incoming {
         let mut f = Fields::json(Habits::Pydantic, object);
         let read = match kind.as_str() {
             "message" => f.read().map(|NewMessage(draft)| Self::Message(draft)),
-            "typing" => Ok(Self::Typing(f.boolean("is_typing").or(false))),
-            "read" => Ok(Self::Read(f.uuid("message_id").optional())),
+            "typing" => f.read().map(|Writing(active)| Self::Typing(active)),
+            "read" => f.read().map(|Seen(id)| Self::Read(id)),
             "edit" => f.read().map(|Changed(id, text)| Self::Edit(id, text)),
             "delete" => f.read().map(|Named(id)| Self::Delete(id)),
             "ping" => Ok(Self::Ping),
@@ -119,6 +119,22 @@ impl Form for NewMessage {
             client_msg_id,
             ..Default::default()
         })
+    }
+}
+
+struct Writing(bool);
+
+impl Form for Writing {
+    fn read(f: &mut Fields) -> Self {
+        Self(f.boolean("is_typing").or(false))
+    }
+}
+
+struct Seen(Option<Uuid>);
+
+impl Form for Seen {
+    fn read(f: &mut Fields) -> Self {
+        Self(f.uuid("message_id").optional())
     }
 }
 
@@ -393,6 +409,9 @@ mod tests {
             json!({"type": "message", "content": ""}),
             json!({"type": "message", "content": "x".repeat(2001)}),
             json!({"type": "delete", "message_id": "7"}),
+            json!({"type": "read", "message_id": "tmp_1"}),
+            json!({"type": "read", "message_id": 7}),
+            json!({"type": "typing", "is_typing": "zz"}),
             json!({"type": "edit", "message_id": ID}),
         ] {
             assert_eq!(read(frame), Err(Senseless(WRONG_FIELDS, None)));

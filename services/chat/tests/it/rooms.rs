@@ -157,16 +157,26 @@ async fn who_is_blocked_neither_writes_nor_opens() {
     let world = World::start().await;
     let (ana, ben, room) = world.pair().await;
     let draft = || Draft { text: "hola".into(), ..Draft::default() };
+    let earlier = ana.send(&room, "antes").await;
     for _ in 0..2 {
         ben.block(&ana).await.unwrap();
     }
     let blocked = (Code::PermissionDenied, "BLOCKED".to_owned());
     assert_eq!(refused(ana.try_send(&room, draft()).await), blocked);
-    let mut line = ana.connect(&room).await;
+    assert_eq!(refused(ana.edit(&earlier, "otra cosa").await), blocked);
+    let (mut line, mut at_ben) = (ana.connect(&room).await, ben.connect(&room).await);
+    line.say(Said::Typing(Typing { active: true, ..Typing::default() })).await;
     line.send("hola", "x").await;
     assert_eq!(line.find(error).await, ("BLOCKED".into(), "x".into()));
     assert_eq!(refused(ana.open(RoomKind::Deal, vec![ben.key()], "silo").await), blocked);
-    assert_eq!(ben.send(&room, "te bloqueé").await.sequence, 1, "the other way it goes on");
+    assert_eq!(ben.send(&room, "te bloqueé").await.sequence, 2, "the other way it goes on");
+    loop {
+        match at_ben.next().await.frame.unwrap() {
+            Frame::Typing(_) => panic!("who is blocked is told to be writing"),
+            Frame::Message(_) => break,
+            _ => {}
+        }
+    }
     assert_eq!(line.message().await.text, "te bloqueé");
     let group = ana.group(&[&ben]).await;
     assert_eq!(ana.send(&group, "en grupo").await.sequence, 1, "groups have administrators instead");

@@ -108,6 +108,20 @@ async fn mistakes_end_nothing() {
     assert_eq!(line.find(error).await.0, "BAD_FRAME");
     line.said.send(ClientFrame { frame: None }).await.unwrap();
     assert_eq!(line.find(error).await.0, "BAD_FRAME");
+    let (nothing, nowhere) = (MessageKey { key: Some(message_key::Key::Id("zz".into())) }, "zz".to_owned());
+    let no_room = Some(RoomKey { key: Some(room_key::Key::Id(nowhere.clone())) });
+    for said in [
+        Said::Delete(Delete { message: Some(nothing.clone()) }),
+        Said::Edit(Edit { message: Some(nothing), text: "x".into() }),
+        Said::Delete(Delete { message: None }),
+        Said::Send(Send { draft: Some(Draft { text: "x".into(), ..Draft::default() }), room: no_room.clone() }),
+        Said::Typing(Typing { room: no_room, ..Typing::default() }),
+        Said::Read(Read { ids: vec![nowhere], ..Read::default() }),
+        Said::Read(Read { through: -1, ..Read::default() }),
+    ] {
+        line.say(said).await;
+        line.find(error).await;
+    }
     line.send("still here", "").await;
     assert_eq!(line.message().await.text, "still here");
 }
