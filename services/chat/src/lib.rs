@@ -1,6 +1,7 @@
 //! The service `chat`: rooms, messages, who has read them, who is there. A message's way begins at `send`, goes through
 //! the database to `hub`, and from there to every `stream`; between replicas it goes over `wire`.
 
+pub mod bulk;
 mod catch_up;
 pub mod contact;
 mod events;

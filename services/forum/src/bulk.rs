@@ -2,6 +2,8 @@
 //! the rows and ids in the order of the rows; what follows from them (memberships, interest in authors, counters of
 //! communities, the next free ids) is made here.
 
+pub mod import;
+
 use chrono::{DateTime, Utc};
 use kit::Result;
 use kit::bulk::{Copy, Load, Value};
