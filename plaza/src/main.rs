@@ -5,6 +5,7 @@ mod daemon;
 mod demo;
 mod doctor;
 mod events;
+mod import;
 mod installation;
 mod pki;
 mod ports;
@@ -35,6 +36,8 @@ enum Command {
     Doctor(doctor::Options),
     /// Make the demo people in a running platform. Again: only what is missing.
     Seed(demo::Options),
+    /// Bring in what another platform had, from its dump.
+    Import(import::Options),
     /// Events that could not be applied, and events as they pass.
     Events(events::Options),
     /// Chat as one person of a running platform, in a terminal or in a pipe.
@@ -66,6 +69,7 @@ fn main() -> ExitCode {
             Command::Up(options) => up::run(options, began).await.map(|()| ExitCode::SUCCESS),
             Command::Doctor(options) => doctor::run(options).await,
             Command::Seed(options) => demo::run(options).await.map(|()| ExitCode::SUCCESS),
+            Command::Import(options) => import::run(options).await,
             Command::Events(options) => events::run(options).await,
             Command::Chat(options) => chat::run(options).await,
             Command::Openapi { dialect } => openapi(dialect).map(|()| ExitCode::SUCCESS),

@@ -4,5 +4,6 @@
 
 mod chat;
 mod doctor;
+mod import;
 mod platform;
 mod up;
