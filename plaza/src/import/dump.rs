@@ -150,8 +150,10 @@ impl Reader<'_> {
             "user" if app == self.labels.users_app && !record.pk.is_null() => {
                 let number = record.number()?;
                 let phone = Who::phone(&record.fields::<models::User>()?.phone_number.0);
-                self.read.numbers.insert(phone.clone(), number);
-                self.read.phones.insert(number, phone);
+                if !phone.is_empty() {
+                    self.read.numbers.insert(phone.clone(), number);
+                    self.read.phones.insert(number, phone);
+                }
                 Ok(())
             }
             "contenttype" if app == "contenttypes" && !record.pk.is_null() => {

@@ -124,7 +124,7 @@ impl Known {
             let Some(number) = number_of(&name).or(here) else { continue };
             let person = by_number.get(&number);
             if let (Some(Person { here: true, phone, .. }), Some(old)) = (person, read.phones.get(&number))
-                && phone.as_ref() != Some(old)
+                && !phone.as_deref().is_some_and(|phone| same(phone, old))
             {
                 strangers.push(number);
             }
@@ -146,6 +146,12 @@ impl Known {
         );
         files.bind(numbers).fetch_all(&self.media).await.context("looking files up in media")
     }
+}
+
+/// Whether both are one phone, which may lack its country's digits.
+fn same(phone: &str, other: &str) -> bool {
+    let (short, long) = if phone.len() < other.len() { (phone, other) } else { (other, phone) };
+    short.len() >= 7 && long.ends_with(short)
 }
 
 /// As `chat` takes a file of this content type.

@@ -50,6 +50,10 @@ struct Agrovet {
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
 
+    /// The server with the services' databases, as its superuser; that of the running platform unless given.
+    #[arg(long, value_name = "URL")]
+    server: Option<String>,
+
     /// Check, and say what would be imported, but write nothing.
     #[arg(long)]
     dry_run: bool,
@@ -73,8 +77,11 @@ struct Agrovet {
 /// `plaza import`.
 pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let From::Agrovet(options) = options.from;
-    let addresses = expect_running(&options.place)?;
-    let server = PgConnectOptions::from_str(&addresses.database_url).context("the server's URL")?;
+    let url = match &options.server {
+        Some(url) => url.clone(),
+        None => expect_running(&options.place)?.database_url,
+    };
+    let server = PgConnectOptions::from_str(&url).context("the server's URL")?;
     let known = Known { users: pool(&server, "users").await?, media: pool(&server, "media").await? };
     let mut chat = chats::begin(&pool(&server, "chat").await?).await?;
     let mut forum = forums::begin(&pool(&server, "forum").await?).await?;
@@ -112,6 +119,9 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
         );
     }
     step.done();
+    if read.phones.is_empty() {
+        line("  … there are no people in the dump, so that people are believed to have the same numbers here");
+    }
 
     // Each is finished at once: nobody writes into it meanwhile.
     let step = Step::begin("chat");

@@ -165,8 +165,11 @@ mod tests {
 
     use super::*;
 
+    /// A line and what is there.
+    type Found = (u64, String);
+
     /// In a buffer so small that everything lies across its edge.
-    fn objects(text: &str) -> (Vec<(u64, String)>, Option<(u64, String)>) {
+    fn objects(text: &str) -> (Vec<Found>, Option<Found>) {
         let mut objects = Objects::new(BufReader::with_capacity(3, text.as_bytes()));
         let (mut found, mut object) = (Vec::new(), Vec::new());
         loop {

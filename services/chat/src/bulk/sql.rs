@@ -62,9 +62,10 @@ create temporary table import_members on commit drop as
         select distinct w.room, p.number, p.id, p.here
         from import_participants w join import_people p using (name) where p.number is not null
     ) each;
+analyze import_members;
 
 create temporary table import_targets on commit drop as
-    select r.number, pg_temp.import_id('01', r.number) as id, r.name, r.created_at, m.ids, m.numbers, m.admin,
+    select r.number, pg_temp.import_id('01', r.number) as id, r.name, r.created_at, m.ids, m.numbers, m.admin, m.stay,
         case when r.private and cardinality(m.ids) = 2 then 'PAIR' else 'GROUP' end as kind,
         case when r.private and cardinality(m.ids) = 2
             then 'PAIR ' || least(m.ids[1], m.ids[2]) || ' ' || greatest(m.ids[1], m.ids[2]) || ' '
@@ -72,7 +73,7 @@ create temporary table import_targets on commit drop as
         null::uuid as target, case when m.ids is null then 'nobody is in them' end as outcome
     from import_rooms r left join (
         select room, array_agg(id order by position) as ids, array_agg(number order by position) as numbers,
-            (array_agg(id order by position) filter (where here))[1] as admin
+            (array_agg(id order by position) filter (where here))[1] as admin, count(*) filter (where here) as stay
         from import_members group by room
     ) m on m.room = r.number;
 
@@ -103,8 +104,7 @@ insert into rooms (id, number, kind, name, pair, created_by_id, created_by_numbe
 overriding system value
 select t.id, t.number, t.kind,
     case t.kind when 'PAIR' then format('Chat: User %s & User %s', t.numbers[1], t.numbers[2]) else t.name end,
-    t.pair, t.ids[1], t.numbers[1], t.created_at,
-    (select count(*) from import_members m where m.room = t.number and (m.here or t.kind = 'PAIR'))
+    t.pair, t.ids[1], t.numbers[1], t.created_at, case t.kind when 'PAIR' then 2 else t.stay end
 from import_targets t where t.outcome = 'imported' order by t.number;
 
 insert into members (room_id, user_id, user_number, position, admin, joined_at, left_at)
@@ -269,7 +269,7 @@ select what, count from (
 ) notes where count > 0";
 
 /// Nobody is given a number that a dump has, not even of a room that was merged. `setval` outlives a rollback, which only
-/// leaves numbers out.
+/// leaves numbers out. The planner hears of what is new.
 pub(super) const SEQUENCES: &str = "
 select setval(pg_get_serial_sequence('rooms', 'number'), greatest(n.greatest, s.last_value))
 from (select greatest((select max(number) from rooms), (select max(number) from import_rooms)) as greatest) n,
@@ -277,4 +277,9 @@ from (select greatest((select max(number) from rooms), (select max(number) from 
 select setval(pg_get_serial_sequence('messages', 'number'), greatest(n.greatest, s.last_value))
 from (select greatest((select max(number) from messages), (select max(number) from import_messages)) as greatest) n,
     messages_number_seq s where n.greatest is not null;
+analyze rooms;
+analyze members;
+analyze messages;
+analyze marks;
+analyze read_ahead;
 ";

@@ -307,8 +307,13 @@ insert into import_counts select 'reactions', outcome, count(*) from import_felt
 analyze import_felt;
 ";
 
-/// Counters of everything that something new counts into; all else stays as it is.
+/// Counters of everything that something new counts into; all else stays as it is. Grouped and joined: row by row it would
+/// take as long as all the rest.
 pub(super) const RECOUNT: &str = "
+analyze posts;
+analyze comments;
+analyze reactions;
+
 create temporary table import_counted on commit drop as
     select id from (
         select id from import_written where outcome = 'imported'
@@ -317,37 +322,50 @@ create temporary table import_counted on commit drop as
     ) each where id is not null;
 analyze import_counted;
 
-update posts p set comments_count = c.count, hearts = r.hearts, likes = r.likes, dislikes = r.dislikes,
-    last_activity_at = greatest(p.last_activity_at, c.latest)
-from import_counted i
-cross join lateral (
-    select count(*) filter (where deleted_at is null and removed_at is null) as count, max(created_at) as latest
-    from comments where post_id = i.id
-) c
-cross join lateral (
-    select count(*) filter (where type = 'HEART') as hearts, count(*) filter (where type = 'LIKE') as likes,
-        count(*) filter (where type = 'DISLIKE') as dislikes
-    from reactions where post_id = i.id
-) r
-where p.id = i.id
-    and (p.comments_count, p.hearts, p.likes, p.dislikes) is distinct from (c.count, r.hearts, r.likes, r.dislikes);
+create temporary table import_post_counts on commit drop as
+    select i.id, coalesce(c.count, 0) as comments, c.latest, coalesce(r.hearts, 0) as hearts,
+        coalesce(r.likes, 0) as likes, coalesce(r.dislikes, 0) as dislikes
+    from import_counted i
+    left join (
+        select post_id, count(*) filter (where deleted_at is null and removed_at is null) as count,
+            max(created_at) as latest
+        from comments where post_id in (select id from import_counted) group by post_id
+    ) c on c.post_id = i.id
+    left join (
+        select post_id, count(*) filter (where type = 'HEART') as hearts, count(*) filter (where type = 'LIKE') as likes,
+            count(*) filter (where type = 'DISLIKE') as dislikes
+        from reactions where post_id in (select id from import_counted) group by post_id
+    ) r on r.post_id = i.id;
+analyze import_post_counts;
+
+update posts p set comments_count = n.comments, hearts = n.hearts, likes = n.likes, dislikes = n.dislikes,
+    last_activity_at = greatest(p.last_activity_at, n.latest)
+from import_post_counts n
+where p.id = n.id
+    and (p.comments_count, p.hearts, p.likes, p.dislikes) is distinct from (n.comments, n.hearts, n.likes, n.dislikes);
 
 create temporary table import_counted_comments on commit drop as
     select parent as id from import_answers where outcome = 'imported' and parent is not null
     union select comment_id from import_felt where outcome = 'imported' and comment_id is not null;
 analyze import_counted_comments;
 
-update comments c set replies_count = a.count, hearts = r.hearts, likes = r.likes, dislikes = r.dislikes
-from import_counted_comments i
-cross join lateral (
-    select count(*) as count from comments where parent_id = i.id and deleted_at is null and removed_at is null
-) a
-cross join lateral (
-    select count(*) filter (where type = 'HEART') as hearts, count(*) filter (where type = 'LIKE') as likes,
-        count(*) filter (where type = 'DISLIKE') as dislikes
-    from reactions where comment_id = i.id
-) r
-where c.id = i.id;
+create temporary table import_comment_counts on commit drop as
+    select i.id, coalesce(a.count, 0) as replies, coalesce(r.hearts, 0) as hearts, coalesce(r.likes, 0) as likes,
+        coalesce(r.dislikes, 0) as dislikes
+    from import_counted_comments i
+    left join (
+        select parent_id, count(*) filter (where deleted_at is null and removed_at is null) as count
+        from comments where parent_id in (select id from import_counted_comments) group by parent_id
+    ) a on a.parent_id = i.id
+    left join (
+        select comment_id, count(*) filter (where type = 'HEART') as hearts,
+            count(*) filter (where type = 'LIKE') as likes, count(*) filter (where type = 'DISLIKE') as dislikes
+        from reactions where comment_id in (select id from import_counted_comments) group by comment_id
+    ) r on r.comment_id = i.id;
+analyze import_comment_counts;
+
+update comments c set replies_count = n.replies, hearts = n.hearts, likes = n.likes, dislikes = n.dislikes
+from import_comment_counts n where c.id = n.id;
 
 insert into interactions as i (user_id, author_id, comments, reactions)
 select user_id, author_id, sum(comments), sum(reactions) from (
@@ -378,7 +396,8 @@ select what, sum(count)::bigint from (
         (select count(*) from import_people where number is not null and not here)
 ) notes group by what having sum(count) > 0";
 
-/// Nobody is given an id that a dump has. `setval` outlives a rollback, which only leaves ids out.
+/// Nobody is given an id that a dump has. `setval` outlives a rollback, which only leaves ids out. The planner hears of
+/// what is new.
 pub(super) const SEQUENCES: &str = "
 select setval(pg_get_serial_sequence('communities', 'id'), greatest(n.greatest, s.last_value))
 from (select greatest((select max(id) from communities), (select max(id) from import_communities)) as greatest) n,
@@ -392,4 +411,10 @@ from (select greatest((select max(id) from comments), (select max(id) from impor
 select setval(pg_get_serial_sequence('reactions', 'id'), greatest(n.greatest, s.last_value))
 from (select greatest((select max(id) from reactions), (select max(id) from import_reactions)) as greatest) n,
     reactions_id_seq s where n.greatest is not null;
+analyze communities;
+analyze memberships;
+analyze posts;
+analyze comments;
+analyze reactions;
+analyze interactions;
 ";
