@@ -130,7 +130,7 @@ impl GrpcProxy {
         let (stop, within) = (self.edge.stop.clone(), Duration::from_secs(self.edge.config.mesh.grace_seconds));
         let peer = peer.map_response(move |response: Response<tonic::body::Body>| match lasting {
             // A refusal has no body, and some clients wait until that is seen.
-            true if response.body().is_end_stream() => response,
+            true if http_body::Body::is_end_stream(response.body()) => response,
             true => response.map(|body| Farewell::wrap(body, stop, within / 2)),
             false => response,
         });

@@ -7,6 +7,8 @@ use uuid::Uuid;
 
 /// What `chat` takes.
 const LONGEST: usize = 200;
+/// Whole numbers below it are exact in every client.
+const EXACT: f64 = (1u64 << 53) as f64;
 const JSON: &str = "json:";
 const OURS: &str = "edge:";
 
@@ -17,10 +19,14 @@ pub struct TooLong;
 /// The name as `chat` keeps it; empty for none.
 pub fn kept(name: Option<&Value>) -> Result<String, TooLong> {
     let name = match name {
+        // An empty field of a form is no name, and must not make all messages one.
         None | Some(Value::Null) => String::new(),
-        Some(Value::String(text)) if !text.is_empty() && !text.starts_with(JSON) && !text.starts_with(OURS) => {
-            text.clone()
+        Some(Value::String(text)) if text.is_empty() => String::new(),
+        // Larger ones have lost digits, so that two would be one.
+        Some(Value::Number(number)) if number.as_f64().is_some_and(|n| n.fract() == 0.0 && n.abs() >= EXACT) => {
+            return Err(TooLong);
         }
+        Some(Value::String(text)) if !text.starts_with(JSON) && !text.starts_with(OURS) => text.clone(),
         Some(other) => format!("{JSON}{other}"),
     };
     if name.chars().count() > LONGEST { Err(TooLong) } else { Ok(name) }
@@ -55,7 +61,6 @@ mod tests {
             json!(7),
             json!(0.5),
             json!(true),
-            json!(""),
             json!(["a", {"b": null}]),
             json!("json:1"),
             json!("edge:1"),
@@ -68,7 +73,11 @@ mod tests {
 
     #[test]
     fn none_is_none_and_ours_is_nobodys() {
-        assert_eq!((kept(None), kept(Some(&Value::Null))), (Ok(String::new()), Ok(String::new())));
+        for none in [None, Some(&Value::Null), Some(&json!(""))] {
+            assert_eq!(kept(none), Ok(String::new()));
+        }
+        let large = serde_json::from_str("12345678901234567890123").unwrap();
+        assert_eq!(kept(Some(&large)), Err(TooLong));
         assert_eq!((shown(""), shown(&make())), (None, None));
         assert_eq!(kept(Some(&json!("x".repeat(201)))), Err(TooLong));
     }

@@ -393,6 +393,7 @@ impl Conversation {
         let wait = Duration::from_millis(closing.retry_after_ms.clamp(0, 10_000).unsigned_abs());
         match closing.reason() {
             ClosingReason::Removed => bail!("you are not in this room any more"),
+            ClosingReason::Banned => bail!("this chat is closed to you for some time"),
             ClosingReason::SignedOut => self.lost(&Status::unauthenticated("signed out"), wait).await,
             ClosingReason::TooSlow | ClosingReason::GoingAway | ClosingReason::Unspecified => {
                 self.lost(&Status::unavailable("going away"), wait).await

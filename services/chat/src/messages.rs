@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use self::sql::*;
 use crate::members::{LockedRoom, fetch_membership, is_blocked, lock_room};
-use crate::moderation::CENSORED;
+use crate::moderation::{CENSORED, is_condemned};
 use crate::receipts::fill_receipts;
 use crate::send::check_text;
 use crate::{Chat, blocked, moment, not_a_member};
@@ -135,6 +135,10 @@ impl Chat {
             return Err(invalid_because("text", "EMPTY_MESSAGE", "neither words nor a file"));
         }
         if row.text == text || row.censored && fetch_censored(&mut *tx, row.id).await?.as_deref() == Some(text) {
+            return Ok(with_receipts(&mut tx, vec![row]).await?.remove(0));
+        }
+        if row.censored && is_condemned(&mut *tx, row.id).await? {
+            // What an administrator has taken away does not come back in other words.
             return Ok(with_receipts(&mut tx, vec![row]).await?.remove(0));
         }
         let now = self.now();

@@ -19,11 +19,11 @@ use proto::chat::v1::moderation_service_server::ModerationService;
 use proto::chat::v1::user_key::Key;
 use proto::chat::v1::{
     GetStandingRequest, Infraction, LiftBanRequest, ListInfractionsRequest, ListInfractionsResponse,
-    ReportInfractionRequest, ReviewMessageRequest, ReviewMessageResponse, Standing, UserKey, Verdict,
+    ReportInfractionRequest, ReviewMessageRequest, ReviewMessageResponse, RoomKind, Standing, UserKey, Verdict,
 };
 use proto::events::v1::ChatModerated;
 use serde::{Deserialize, Serialize};
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgExecutor};
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
@@ -176,6 +176,11 @@ impl Settings {
         self.moderated_rooms.iter().any(|covered| covered.eq_ignore_ascii_case(kind))
     }
 
+    /// Whether a text may not be what a room of this kind is called.
+    pub(crate) fn forbids(&self, kind: RoomKind, text: &str) -> bool {
+        self.cover(kind.as_str_name().trim_start_matches("ROOM_KIND_")) && !contact::find(text).is_empty()
+    }
+
     fn ban(&self) -> TimeDelta {
         TimeDelta::days(self.ban_days.into())
     }
@@ -282,6 +287,12 @@ impl Chat {
         settle(tx, &mut standing, &told).await?;
         Ok(banned)
     }
+}
+
+/// Whether an administrator has decided that a message was wrong.
+pub(crate) async fn is_condemned(db: impl PgExecutor<'_>, message: Uuid) -> kit::Result<bool> {
+    let known = fetch_infraction(db, message).await?;
+    Ok(known.is_some_and(|known| matches!(known.verdict.as_str(), "REJECTED" | "BLOCKED")))
 }
 
 /// Forgets somebody who deleted their account.

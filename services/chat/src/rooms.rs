@@ -21,7 +21,9 @@ use uuid::Uuid;
 
 use self::sql::*;
 use crate::hub::{Audience, Line, News, Packet};
-use crate::members::{LockedRoom, fetch_membership, insert_members, list_people, lock_room, remove_members};
+use crate::members::{
+    LockedRoom, fetch_membership, insert_members, is_blocked, list_people, lock_room, remove_members,
+};
 use crate::messages::sql::list_latest;
 use crate::messages::with_receipts;
 use crate::people::Person;
@@ -48,6 +50,10 @@ impl RoomService for Chat {
             (2, [_, _]) => return Err(crate::not_a_member().into()),
             _ => return Err(invalid_because("users", "NOT_A_PAIR", "two people").into()),
         };
+        // An id of a job is one, and may look like a phone.
+        if request.subject.parse::<Uuid>().is_err() && self.moderation.forbids(request.kind(), &request.subject) {
+            return Err(invalid("subject", "must not tell contact details").into());
+        }
         let (room, created) = self.pair(me, other, request.kind(), &request.subject).await?;
         let room = Some(self.room(caller, room, request.messages.into()).await?);
         Ok(Response::new(OpenPairResponse { room, created }))
@@ -134,6 +140,9 @@ impl RoomService for Chat {
         let id = self.room_id(request.room.as_ref()).await?;
         let people = if request.replace_users { Some(self.people(&request.users).await?) } else { None };
         let (mut tx, room) = self.lock_own(caller, id).await?;
+        if is_blocked(&mut *tx, id, caller.id).await? {
+            return Err(blocked().into());
+        }
         let before = list_people(&mut *tx, id).await?;
         let (mut came, mut went) = (Vec::new(), Vec::new());
         if let Some(people) = people {

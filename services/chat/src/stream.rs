@@ -134,6 +134,7 @@ type Frames = Map<ReceiverStream<Given>, fn(Given) -> Result<ServerFrame, Status
 /// What a stream waits for besides its queue.
 type Waiting = Pin<Box<dyn Future<Output = Happened> + std::marker::Send>>;
 
+#[expect(clippy::large_enum_variant, reason = "one at a time, and looked at at once")]
 enum Happened {
     /// The client said something, or will say no more.
     Said(Streaming<ClientFrame>, Result<Option<ClientFrame>, Status>),

@@ -222,6 +222,13 @@ pub async fn update(
             return Err(Error::field("is_private", "Este campo no se puede cambiar."));
         }
     }
+    // As in a new room, the caller need not be named: leaving is another request.
+    let people = people.map(|mut people| {
+        if !people.contains(&caller.number) {
+            people.insert(0, caller.number);
+        }
+        people
+    });
     let request = UpdateRoomRequest {
         room: Some(room(number)),
         name,

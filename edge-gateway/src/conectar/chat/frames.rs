@@ -53,7 +53,7 @@ impl Incoming {
         let Ok(Value::Object(object)) = serde_json::from_str(text) else { return Err(Senseless(NO_OBJECT, None)) };
         let name = object.get("client_msg_id").filter(|name| !name.is_null()).cloned();
         let kind = object.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
-        let mut f = Fields::json(Habits::Pydantic, object);
+        let f = Fields::json(Habits::Pydantic, object);
         let read = match kind.as_str() {
             "message" => f.read().map(|NewMessage(draft)| Self::Message(draft)),
             "typing" => f.read().map(|Writing(active)| Self::Typing(active)),

@@ -193,6 +193,36 @@ async fn the_third_infraction_closes_deals_for_a_week_and_nothing_else() {
     assert_eq!(ana.standing().await, (1, false), "counting begins anew");
 }
 
+#[tokio::test]
+async fn what_was_condemned_is_not_shown_again_in_other_words() {
+    let world = World::start().await;
+    let (ana, ben, room) = world.dealers().await;
+    let admin = world.admin();
+    let sent = ana.say(&room, "una grosería").await.unwrap();
+    admin.review(&sent, Verdict::Blocked).await.unwrap();
+    let edited = ana.edit(&sent, "una grosería!").await.unwrap();
+    assert_eq!((edited.text.as_str(), edited.censored), (CENSORED, true));
+    assert_eq!(ben.history(&room).await[0].text, CENSORED);
+    admin.review(&sent, Verdict::Approved).await.unwrap();
+    assert_eq!(ana.edit(&sent, "perdón").await.unwrap().text, "perdón");
+}
+
+#[tokio::test]
+async fn what_a_deal_is_about_tells_no_contact_details() {
+    let world = World::start().await;
+    let (ana, ben, _) = world.dealers().await;
+    let open = async |subject: &str| {
+        let users = vec![ben.key()];
+        let request =
+            OpenPairRequest { kind: RoomKind::Deal.into(), users, subject: subject.into(), ..Default::default() };
+        ana.rooms().open_pair(request).await
+    };
+    assert_eq!(refused(open("llamame al 11 5555 0142").await.map(drop)).0, Code::InvalidArgument);
+    for fine in ["pintura", "11555501-4211-4555-8014-211555501421"] {
+        assert_eq!(open(fine).await.unwrap().into_inner().room.unwrap().subject, fine);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ban_closes_the_streams_on_deals_wherever_they_are() {
     let mut world = World::with_redis().await;
