@@ -7,7 +7,7 @@ use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{PgPool, PgTransaction};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, internal};
 
 /// The tables of `kit` itself: outbox and inbox.
 static KIT: Migrator = sqlx::migrate!();
@@ -53,8 +53,13 @@ pub async fn migrate(pool: &PgPool, service: &Migrator) -> anyhow::Result<()> {
 }
 
 /// A transaction. Errors are the kit's own, so that `?` works in an RPC.
+///
+/// It begins in a task of its own. A caller may be gone in the middle of it, for a client hung up or a deadline passed,
+/// and sqlx (0.9) would then hand the connection to the next one with the transaction open: what that one believes to be
+/// committed at once would go with the first rollback.
 pub async fn begin(pool: &PgPool) -> Result<PgTransaction<'static>> {
-    Ok(pool.begin().await?)
+    let pool = pool.clone();
+    tokio::spawn(async move { pool.begin().await }).await.map_err(internal)?.map_err(Error::from)
 }
 
 /// Makes true what the transaction did.

@@ -142,7 +142,8 @@ async fn settle(service: &str, db: &PgPool, consumer: &dyn Consumer, message: &M
 /// Applies one event once: the effect and the note that it happened are one transaction.
 pub async fn apply(service: &str, db: &PgPool, consumer: &dyn Consumer, event: &Received) -> Result<()> {
     // Whatever keeps us from beginning is the database's fault, not the event's.
-    let mut tx = db.begin().await.map_err(|_| unavailable("DATABASE_AWAY", "the database does not answer"))?;
+    let mut tx =
+        crate::db::begin(db).await.map_err(|_| unavailable("DATABASE_AWAY", "the database does not answer"))?;
     let noted = sqlx::query("insert into inbox (consumer, event_id) values ($1, $2) on conflict do nothing")
         .bind(service)
         .bind(event.id)

@@ -217,7 +217,7 @@ impl Media {
         };
 
         let now = self.clock.now();
-        let mut tx = self.db.begin().await?;
+        let mut tx = kit::db::begin(&self.db).await?;
         if let Some(uploader) = &uploader {
             lock_uploader(&mut tx, uploader).await?;
             self.check_anonymous_limit(&mut tx, uploader).await?;
@@ -250,7 +250,7 @@ impl Media {
         };
 
         let now = self.clock.now();
-        let mut tx = self.db.begin().await?;
+        let mut tx = kit::db::begin(&self.db).await?;
         // Time has passed: it may be gone, or somebody else's.
         let old = lock_file(&mut tx, id).await?.ok_or_else(absent)?;
         old.check_owner(caller)?;
@@ -273,7 +273,7 @@ impl Media {
     }
 
     async fn delete(&self, id: Uuid, owner: Option<Caller>) -> kit::Result<()> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = kit::db::begin(&self.db).await?;
         let file = lock_file(&mut tx, id).await?.ok_or_else(absent)?;
         if let Some(caller) = owner {
             file.check_owner(caller)?;
@@ -284,7 +284,7 @@ impl Media {
     }
 
     async fn claim(&self, owner: Uuid, ids: &[Uuid], numbers: &[i64]) -> kit::Result<Vec<FileRow>> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = kit::db::begin(&self.db).await?;
         let files = lock_files_named(&mut tx, ids, numbers).await?;
         if files.iter().any(|(_, of)| of.is_some_and(|of| of != owner)) {
             return Err(not_yours());
@@ -297,7 +297,7 @@ impl Media {
     }
 
     async fn assign(&self, id: Uuid, owner: Uuid) -> kit::Result<FileRow> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = kit::db::begin(&self.db).await?;
         let file = lock_file(&mut tx, id).await?.ok_or_else(absent)?;
         if file.owner_id.is_some_and(|of| of != owner) {
             return Err(not_yours());

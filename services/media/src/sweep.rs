@@ -26,7 +26,7 @@ impl Media {
 
     async fn delete_unclaimed(&self) -> kit::Result<usize> {
         let now = self.clock.now();
-        let mut tx = self.db.begin().await?;
+        let mut tx = kit::db::begin(&self.db).await?;
         let ids = lock_unclaimed(&mut tx, now - UNCLAIMED).await?;
         delete_files(&mut tx, &ids, now).await?;
         tx.commit().await?;

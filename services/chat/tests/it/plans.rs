@@ -141,7 +141,8 @@ async fn no_question_reads_a_whole_table() {
         // People.
         (&["order by \"number!\" limit 5000"], me.clone()),
         (&["nulls last, r.number desc limit $2"], format!("{me}, 1000")),
-        (&["b.blocker_id = m.user_id and b.blocked_id = $2"], format!("{large}, {me}, {moment}")),
+        (&["as \"notified!\""], format!("{large}, {me}, {moment}")),
+        (&["as \"blocked!\"", "r.kind <> 'GROUP'"], format!("{large}, {me}")),
     ] {
         for plan in plans(db, parts, &arguments).await {
             for node in nodes(&plan[0]["Plan"]) {

@@ -184,7 +184,7 @@ async fn who_is_blocked_neither_writes_nor_opens() {
     for _ in 0..2 {
         ben.unblock(&ana).await.unwrap();
     }
-    assert_eq!(ana.send(&room, "hola").await.sequence, 2);
+    assert_eq!(ana.send(&room, "hola").await.sequence, 3);
     assert!(ana.open(RoomKind::Deal, vec![ben.key()], "silo").await.unwrap().created);
 }
 

@@ -5,6 +5,7 @@
 mod access;
 mod bulk;
 mod client;
+mod db;
 mod fake;
 mod inbox;
 mod outbox;
