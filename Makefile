@@ -44,7 +44,7 @@ sqlx: ## renew .sqlx after a query or a migration changed
 	@scripts/setup.sh run
 	scripts/with-services.sh scripts/sqlx.sh
 
-bench: ## measure, and write bench/RESULTS.md and bench/LISTS.md; ARGS="lists --scale 0.1" for a part
+bench: ## measure, and write RESULTS.md, LISTS.md and CHAT.md in bench/; ARGS="lists --scale 0.1" for a part
 	@scripts/setup.sh run
 	@scripts/bench.sh $(ARGS)
 
