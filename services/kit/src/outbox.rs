@@ -2,12 +2,12 @@
 //! database. At least once, in order per key, also over crashes. (The SQL here is not checked at build time because
 //! these tables live in every service's database, and kit has none of its own.)
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use proto::Event;
 use serde_json::{Value, json};
 use sqlx::postgres::PgListener;
-use sqlx::{Connection, PgConnection, PgPool};
+use sqlx::{Connection, Executor, PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::Stop;
@@ -16,6 +16,15 @@ use crate::context;
 use crate::error::{Result, internal};
 
 const BATCH: i64 = 500;
+/// Between two looks of a relay that is awake. What commits meanwhile leaves together.
+const PAUSE: Duration = Duration::from_millis(20);
+/// Looks that found nothing, until it sleeps.
+const LOOKS: u32 = 25;
+/// A relay that sleeps looks as often, should a notification be lost.
+const NAP: Duration = Duration::from_secs(1);
+/// Between two times of forgetting what is old.
+const FORGET: Duration = Duration::from_secs(600);
+
 /// Published rows stay this long, for `plaza events`.
 const KEEP: &str = "7 days";
 
@@ -78,26 +87,53 @@ async fn lead(service: &'static str, broker: &Broker, db: &PgPool, stop: &Stop) 
             () = stop.cancelled() => return Ok(()),
         }
     }
+    // Marks that a crash takes along are set again, like those of any event that was published and not marked.
+    leader.execute("set synchronous_commit = off").await?;
     let mut wake = PgListener::connect_with(db).await?;
     wake.listen("outbox").await?;
     // Also while the broker is away, which is when it counts.
     measure(service, &mut leader).await?;
     let mut publisher = broker.publisher().await?;
-    let mut turns = 0u32;
+    let (mut idle, mut told_asleep, mut forgot) = (0u32, None, None::<Instant>);
     loop {
-        while flush(service, &mut leader, &mut publisher).await? == BATCH as usize && !stop.is_cancelled() {}
+        let mut found = false;
+        loop {
+            let flushed = flush(service, &mut leader, &mut publisher).await?;
+            found |= flushed > 0;
+            if flushed < BATCH as usize || stop.is_cancelled() {
+                break;
+            }
+        }
         if stop.is_cancelled() {
             leader.close().await?;
             return Ok(());
         }
-        if turns.is_multiple_of(600) {
+        if forgot.is_none_or(|at| at.elapsed() >= FORGET) {
             forget(&mut leader).await?;
+            forgot = Some(Instant::now());
         }
-        turns = turns.wrapping_add(1);
+        idle = if found { 0 } else { idle.saturating_add(1) };
+        let asleep = idle >= LOOKS;
+        let tells = told_asleep != Some(asleep);
+        if tells {
+            sqlx::query("update outbox_relay set asleep = $1").bind(asleep).execute(&mut leader).await?;
+            told_asleep = Some(asleep);
+        }
+        // Who has just said that it sleeps looks once more, for those who could not know it before they committed.
+        if !asleep || tells {
+            tokio::select! {
+                () = tokio::time::sleep(PAUSE) => {}
+                () = stop.cancelled() => {}
+            }
+            continue;
+        }
         tokio::select! {
-            // A connection that lost the notification is covered by the tick.
-            woken = wake.recv() => drop(woken?),
-            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+            woken = wake.recv() => {
+                woken?;
+                while wake.next_buffered().is_some() {}
+                idle = 0;
+            }
+            () = tokio::time::sleep(NAP) => {}
             () = stop.cancelled() => {}
         }
     }

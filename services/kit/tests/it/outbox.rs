@@ -7,6 +7,7 @@ use kit::Stop;
 use kit::broker::{Broker, Message};
 use kit::outbox::{flush, publish, relay};
 use proto::events::v1::UserLoggedOut;
+use sqlx::postgres::PgListener;
 use sqlx::{Connection, PgConnection, PgPool};
 use testkit::{Database, Redis, eventually};
 use tokio::task::JoinHandle;
@@ -190,6 +191,32 @@ async fn nothing_is_lost_while_redis_is_away() {
     world.drained().await;
     // The first one went with the Redis that died; of a batch that failed halfway some may have come twice.
     assert_eq!(world.arrived().await.iter().map(number).collect::<Vec<_>>(), [2, 3, 4, 5]);
+    stop.cancel();
+    relay.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_relay_that_sleeps_is_woken_and_nobody_notifies_one_that_is_awake() {
+    let world = world().await;
+    let mut heard = PgListener::connect(&world.url).await.unwrap();
+    heard.listen("outbox").await.unwrap();
+    let asleep = async || -> bool {
+        sqlx::query_scalar("select asleep from outbox_relay").fetch_one(&world.db).await.expect("one row")
+    };
+    assert!(!asleep().await);
+    world.publish("17", 1).await;
+    // Notifications come in the order of their commits, so that an earlier one would have come first.
+    sqlx::query("select pg_notify('outbox', 'the first')").execute(&world.db).await.unwrap();
+    assert_eq!(heard.recv().await.unwrap().payload(), "the first");
+
+    let stop = Stop::new();
+    let relay = world.relay(&stop);
+    eventually("the relay sleeps", async || asleep().await).await;
+    assert_eq!(world.unpublished().await, 0);
+    world.publish("17", 2).await;
+    assert_eq!(heard.recv().await.unwrap().payload(), "");
+    eventually("the relay is awake, or was", async || world.unpublished().await == 0).await;
+    eventually("and sleeps again", async || asleep().await).await;
     stop.cancel();
     relay.await.unwrap();
 }
