@@ -53,13 +53,18 @@ pub async fn migrate(pool: &PgPool, service: &Migrator) -> anyhow::Result<()> {
 }
 
 /// A transaction. Errors are the kit's own, so that `?` works in an RPC.
+pub async fn begin(pool: &PgPool) -> Result<PgTransaction<'static>> {
+    begin_with(pool, "begin").await
+}
+
+/// A transaction that begins otherwise: with an isolation level, or settings of its own.
 ///
 /// It begins in a task of its own. A caller may be gone in the middle of it, for a client hung up or a deadline passed,
 /// and sqlx (0.9) would then hand the connection to the next one with the transaction open: what that one believes to be
 /// committed at once would go with the first rollback.
-pub async fn begin(pool: &PgPool) -> Result<PgTransaction<'static>> {
+pub async fn begin_with(pool: &PgPool, statement: &'static str) -> Result<PgTransaction<'static>> {
     let pool = pool.clone();
-    tokio::spawn(async move { pool.begin().await }).await.map_err(internal)?.map_err(Error::from)
+    tokio::spawn(async move { pool.begin_with(statement).await }).await.map_err(internal)?.map_err(Error::from)
 }
 
 /// Makes true what the transaction did.

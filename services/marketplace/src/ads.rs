@@ -1,6 +1,7 @@
 //! Ads: one thing that somebody sells. Surprising is who sees what: an ad that is paused or archived does not exist for
 //! others than its publisher and administrators.
 
+mod plain;
 mod sql;
 
 use chrono::{DateTime, Utc};
@@ -25,11 +26,14 @@ use uuid::Uuid;
 
 use crate::events::{publish_created, publish_deleted, publish_sold, publish_updated};
 use crate::machine::{AdCommand, AdState};
-use crate::{Marketplace, Viewer};
+use crate::{Marketplace, Plans, Viewer};
+use plain::{Page, count_plain, list_newest};
 use sql::*;
 
 pub(crate) use sql::{delete_ad, lock_ad, lock_ads_of, lock_ads_showing, take_image, update_ad_state};
 
+/// Where counting ends.
+const MOST_COUNTED: i32 = 10_000;
 /// Kilometres; the radius that Agrovet's frontend reckons with.
 const EARTH: f64 = 6371.0;
 
@@ -53,7 +57,8 @@ impl AdService for Marketplace {
         let filter = Filter::of(&request, viewer)?;
         let scope = format!("ListAds {order:?} {words:?} {filter:?}");
 
-        let mut tx = self.snapshot().await?;
+        let plain = order == AdOrder::Newest && words.is_empty() && filter.is_plain();
+        let mut tx = self.snapshot(if plain { Plans::Shared } else { Plans::Own }).await?;
         let page = match order {
             AdOrder::Best => self.page_of_best(&mut tx, &filter, &words, &scope, &request).await?,
             order => self.page_in_order(&mut tx, filter, &words, order, &scope, &request).await?,
@@ -146,6 +151,23 @@ impl AdService for Marketplace {
 }
 
 impl Marketplace {
+    /// How many match, which counting them tells only once in a while where there are more than are counted.
+    async fn count(&self, tx: &mut PgConnection, filter: &Filter) -> kit::Result<i32> {
+        let public = filter.public();
+        if self.endless.contains_key(&public) {
+            return Ok(MOST_COUNTED);
+        }
+        let Count { total, known } = match filter.is_plain() {
+            true => count_plain(tx, filter).await?,
+            false => count_ads(tx, filter).await?,
+        };
+        must_know(known)?;
+        if total == MOST_COUNTED {
+            self.endless.insert(public, ());
+        }
+        Ok(total)
+    }
+
     /// A page by key: the place where the page before ended.
     async fn page_in_order(
         &self,
@@ -158,9 +180,7 @@ impl Marketplace {
     ) -> kit::Result<ListAdsResponse> {
         let after = self.pager.open::<Place>(scope, &request.page_token)?;
         let total_size = if words.is_empty() {
-            let Count { total, known } = count_ads(tx, &filter).await?;
-            must_know(known)?;
-            total
+            self.count(tx, &filter).await?
         } else {
             let Found { query, total, known } = count_found(tx, &filter, words).await?;
             must_know(known)?;
@@ -172,7 +192,11 @@ impl Marketplace {
         }
         let size = page::size(request.page_size, 20, 100);
         // One more than asked tells whether there is a next page.
-        let mut ads = list_ads(tx, &filter, order, after, size + 1, request.skip.into()).await?;
+        let page = Page { after, limit: size + 1, skip: request.skip.into() };
+        let mut ads = match order {
+            AdOrder::Newest if words.is_empty() && filter.is_plain() => list_newest(tx, &filter, page).await?,
+            order => list_ads(tx, &filter, order, page).await?,
+        };
 
         let more = ads.len() as i64 > size;
         ads.truncate(size as usize);
@@ -311,13 +335,19 @@ fn condition_name(condition: Condition) -> Option<&'static str> {
     }
 }
 
+/// States in which everybody sees an ad, and how they are asked for.
+const SHOWN: &[(v1::AdState, &str)] =
+    &[(v1::AdState::Active, "ACTIVE"), (v1::AdState::Sold, "SOLD"), (v1::AdState::Sold, "ORDERED")];
+/// States in which only its publisher and staff do.
+const HIDDEN: &[(v1::AdState, &str)] = &[(v1::AdState::Paused, "PAUSED"), (v1::AdState::Archived, "ARCHIVED")];
+
 /// What a list is narrowed to. Its debug text is part of the page token's scope.
-#[derive(Debug)]
-struct Filter {
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Filter {
     viewer: Viewer,
-    /// States in which everybody sees an ad.
+    /// Those of [`SHOWN`].
     shown: Vec<String>,
-    /// States in which only its publisher and staff do.
+    /// Those of [`HIDDEN`].
     hidden: Vec<String>,
     category_id: Option<i64>,
     condition: Option<&'static str>,
@@ -331,6 +361,21 @@ struct Filter {
 }
 
 impl Filter {
+    /// The same for somebody who sees no more than everybody does.
+    fn public(&self) -> Self {
+        Self { viewer: Viewer { number: None, staff: false }, ..self.clone() }
+    }
+
+    /// Whether it is one that [`plain`] knows: everything that is shown to somebody, or a category of it.
+    fn is_plain(&self) -> bool {
+        let Self { viewer, shown, hidden, category_id: _, condition, publisher_number, min_price, max_price, .. } =
+            self;
+        let every_state = shown.len() == SHOWN.len() && hidden.len() == HIDDEN.len();
+        let prices = min_price.is_some() || max_price.is_some();
+        let times = self.created_after.is_some() || self.created_before.is_some();
+        !viewer.staff && every_state && condition.is_none() && publisher_number.is_none() && !prices && !times
+    }
+
     fn of(request: &ListAdsRequest, viewer: Viewer) -> kit::Result<Self> {
         let asked: Vec<_> = request.states().collect();
         let names = |states: &[(v1::AdState, &str)]| {
@@ -339,12 +384,8 @@ impl Filter {
         };
         Ok(Self {
             viewer,
-            shown: names(&[
-                (v1::AdState::Active, "ACTIVE"),
-                (v1::AdState::Sold, "SOLD"),
-                (v1::AdState::Sold, "ORDERED"),
-            ]),
-            hidden: names(&[(v1::AdState::Paused, "PAUSED"), (v1::AdState::Archived, "ARCHIVED")]),
+            shown: names(SHOWN),
+            hidden: names(HIDDEN),
             category_id: request.category_id,
             condition: condition_name(request.condition()),
             publisher_number: request.publisher_number,

@@ -50,6 +50,8 @@ pub struct Marketplace {
     users: UserServiceClient<kit::Peer>,
     /// The time in which orders must be paid, if they must.
     pay_within: Option<TimeDelta>,
+    /// Lists with more ads than are counted: they will hardly have fewer in a minute, and counting takes as long as a page.
+    endless: moka::sync::Cache<ads::Filter, ()>,
 }
 
 impl Marketplace {
@@ -61,6 +63,7 @@ impl Marketplace {
             media: MediaServiceClient::new(kit.peer("media")),
             users: UserServiceClient::new(kit.peer("users")),
             pay_within: payment_minutes.map(|minutes| TimeDelta::minutes(minutes.into())),
+            endless: moka::sync::Cache::builder().max_capacity(10_000).time_to_live(Duration::from_secs(60)).build(),
         }
     }
 
@@ -86,18 +89,34 @@ impl Marketplace {
             .add(OrderServiceServer::new(self.clone()))
     }
 
-    /// A snapshot for a list and its count. Each statement is planned for the filters it is asked with, because most of
-    /// them are absent and a plan for all of them would use no index. None reads all ads one after the other: that looks
-    /// cheap as long as the first few match, and there is an index for everything.
-    async fn snapshot(&self) -> kit::Result<PgTransaction<'static>> {
-        let begin = "begin isolation level repeatable read read only; set local plan_cache_mode = force_custom_plan; \
-                     set local enable_seqscan = off";
-        Ok(self.db.begin_with(begin).await?)
+    /// A snapshot for a list and its count. No statement in it reads all ads one after the other: that looks cheap as long
+    /// as the first few match, and there is an index for everything.
+    async fn snapshot(&self, plans: Plans) -> kit::Result<PgTransaction<'static>> {
+        let begin = match plans {
+            Plans::Own => {
+                "begin isolation level repeatable read read only; set local plan_cache_mode = force_custom_plan; \
+                 set local enable_seqscan = off"
+            }
+            Plans::Shared => {
+                "begin isolation level repeatable read read only; set local plan_cache_mode = force_generic_plan; \
+                 set local enable_seqscan = off"
+            }
+        };
+        kit::db::begin_with(&self.db, begin).await
     }
 }
 
-/// Who looks, as far as it decides what is seen.
+/// For whom PostgreSQL makes the plan of a statement.
 #[derive(Clone, Copy, Debug)]
+enum Plans {
+    /// For the values it is run with: most filters are absent, and a plan for all of them would use no index.
+    Own,
+    /// For whatever values, once per connection.
+    Shared,
+}
+
+/// Who looks, as far as it decides what is seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Viewer {
     number: Option<i64>,
     staff: bool,

@@ -18,10 +18,10 @@ use sqlx::PgConnection;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use crate::Marketplace;
 use crate::ads::{AdRow, lock_ad, no_such_ad, update_ad_state};
 use crate::events::{publish_cancelled, publish_completed, publish_placed, publish_sold, publish_updated};
 use crate::machine::{AdCommand, OrderCommand, OrderState};
+use crate::{Marketplace, Plans};
 use sql::*;
 
 pub(crate) use sql::list_open_orders_of;
@@ -70,7 +70,7 @@ impl OrderService for Marketplace {
         let scope = format!("ListOrders {} {side:?}", caller.id);
         let before = self.pager.open::<i64>(&scope, &request.page_token)?;
         let size = page::size(request.page_size, 20, 100);
-        let mut tx = self.snapshot().await?;
+        let mut tx = self.snapshot(Plans::Own).await?;
         // One more than asked tells whether there is a next page.
         let mut orders = list_orders(&mut tx, caller.number, side, before, size + 1, request.skip.into()).await?;
         let total_size = count_orders(&mut tx, caller.number, side).await?;

@@ -9,14 +9,15 @@ use proto::marketplace::v1::{AdOrder, CreateAdRequest, UpdateAdRequest};
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
-use super::{AdRow, Count, Filter, Found, Place, Ranked, condition_name, no_such_category};
+use super::plain::Page;
+use super::{AdRow, Count, Filter, Found, Ranked, condition_name, no_such_category};
 use crate::machine::AdState;
 use crate::pictures::Pictures;
 
 /// `$before`, the columns of [`AdRow`], `$after`: every statement that answers ads answers the same row. (The marks say
 /// that nothing is null, which sqlx does not see through a function.)
 macro_rules! ads {
-    ($before:literal, $after:literal $(, $argument:expr)* $(,)?) => {
+    ($before:literal, $($after:literal)+ $(, $argument:expr)* $(,)?) => {
         sqlx::query_as!(
             AdRow,
             $before
@@ -26,11 +27,12 @@ macro_rules! ads {
                      ads.latitude, ads.longitude, ads.main_image_id,
                      ads.secondary_image_ids as "secondary_image_ids!", ads.state as "state!: AdState",
                      ads.created_at as "created_at!", ads.updated_at as "updated_at!" "#
-                + $after
+                $(+ $after)+
             $(, $argument)*
         )
     };
 }
+pub(super) use ads;
 
 pub(super) async fn fetch_ad(db: impl PgExecutor<'_>, id: i64) -> kit::Result<Option<AdRow>> {
     Ok(ads!("select", "from ads where id = $1", id).fetch_optional(db).await?)
@@ -69,9 +71,7 @@ pub(super) async fn list_ads(
     conn: &mut PgConnection,
     filter: &Filter,
     order: AdOrder,
-    after: Option<Place>,
-    limit: i64,
-    skip: i64,
+    Page { after, limit, skip }: Page,
 ) -> kit::Result<Vec<AdRow>> {
     let (time, price, id) =
         (after.map(|place| place.created_at), after.map(|place| place.price), after.map(|place| place.id));
@@ -182,7 +182,7 @@ pub(super) async fn list_ads(
     })
 }
 
-/// How many match, and whether the category exists. Counting ends at 10000.
+/// How many match, at most `MOST_COUNTED`, and whether the category exists.
 pub(super) async fn count_ads(conn: &mut PgConnection, filter: &Filter) -> kit::Result<Count> {
     let count = sqlx::query_as!(
         Count,
