@@ -33,6 +33,7 @@ use self::sql::*;
 use self::tree::{Below, Depth, Place, Tree};
 use crate::Forum;
 use crate::interactions::add_comments;
+use crate::lists::DEPTH;
 use crate::memberships::refuse_banned;
 use crate::moderation::moderates;
 use crate::notifications::{Notice, notify};
@@ -74,7 +75,13 @@ impl CommentService for Forum {
         let size = page::size(request.page_size, 20, 100);
 
         // One more than asked tells whether there is a next page.
-        let Found { mut ids, total } = find_comments(&self.db, &filter, after, size + 1, request.skip.into()).await?;
+        let counted = !self.memory.comments.contains_key(&filter);
+        let part = Part { after, limit: size + 1, skip: request.skip.into(), counted };
+        let Found { mut ids, total } = find_comments(&self.db, &filter, &part).await?;
+        let total_size = total.unwrap_or(DEPTH as i32);
+        if counted && i64::from(total_size) == DEPTH {
+            self.memory.comments.insert(filter, ());
+        }
         let more = ids.len() as i64 > size;
         ids.truncate(size as usize);
         let depth = Depth::of_named(request.depth);
@@ -85,7 +92,7 @@ impl CommentService for Forum {
             _ => String::new(),
         };
         let comments = Tree::new(&self.pager, viewer, &depth, rows).named(&ids)?;
-        Ok(Response::new(ListCommentsResponse { comments, next_page_token, total_size: total }))
+        Ok(Response::new(ListCommentsResponse { comments, next_page_token, total_size }))
     }
 
     async fn get_comment(&self, request: Request<GetCommentRequest>) -> Result<Response<Comment>, Status> {
@@ -267,8 +274,8 @@ impl Locked {
 }
 
 /// What a list is narrowed to. Its debug text is part of the page token's scope.
-#[derive(Debug)]
-struct Filter {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Filter {
     post_id: Option<i64>,
     parent_id: Option<i64>,
     author_id: Option<Uuid>,
@@ -282,6 +289,15 @@ impl Filter {
         };
         Ok(Self { post_id: request.post_id, parent_id: request.parent_id, author_id })
     }
+}
+
+/// What to read of a flat list.
+struct Part {
+    after: Option<Newest>,
+    limit: i64,
+    skip: i64,
+    /// Whether to count it.
+    counted: bool,
 }
 
 /// Where a page of a flat list ends.

@@ -156,6 +156,8 @@ impl FollowedBy {
 pub(crate) struct Memory {
     /// Lists with more posts than are counted: they will not have fewer tomorrow.
     endless: moka::sync::Cache<List, ()>,
+    /// The same of flat lists of comments.
+    pub(crate) comments: moka::sync::Cache<crate::comments::Filter, ()>,
     /// The order within time windows that hold many posts.
     windows: moka::sync::Cache<List, Arc<Vec<Key>>>,
 }
@@ -164,6 +166,7 @@ impl Default for Memory {
     fn default() -> Self {
         Self {
             endless: moka::sync::Cache::builder().max_capacity(10_000).time_to_live(Duration::from_secs(60)).build(),
+            comments: moka::sync::Cache::builder().max_capacity(10_000).time_to_live(Duration::from_secs(60)).build(),
             windows: moka::sync::Cache::builder().max_capacity(200).time_to_live(Duration::from_secs(10)).build(),
         }
     }

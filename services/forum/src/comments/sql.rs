@@ -6,7 +6,7 @@ use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
 use super::tree::{Depth, MOST, Place, Row};
-use super::{Filter, Locked, Newest};
+use super::{Filter, Locked, Part};
 use crate::posts::LockedPost;
 
 /// Below the comments that `$first` names with their rank, what stands there, level by level. The rows of a recursive
@@ -158,14 +158,14 @@ pub(super) async fn fetch_head(db: impl PgExecutor<'_>, post: i64, parent: Optio
     Ok(head.fetch_optional(db).await?)
 }
 
-/// The ids of a page of a flat list, and how long the list is.
+/// The ids of a page of a flat list, and how long the list is if it was counted.
 pub(super) struct Found {
     pub(super) ids: Vec<i64>,
-    pub(super) total: i32,
+    pub(super) total: Option<i32>,
 }
 
 macro_rules! found {
-    ($filter:literal, $after:expr, $limit:expr, $skip:expr $(, $argument:expr)* $(,)?) => {
+    ($filter:literal, $part:expr $(, $argument:expr)* $(,)?) => {
         sqlx::query_as!(
             Found,
             "select array(
@@ -176,38 +176,31 @@ macro_rules! found {
                      < (coalesce($1::timestamptz, 'infinity'), coalesce($2::bigint, 9223372036854775807))
                  order by c.created_at desc, c.id desc limit $3 offset $4
              ) as "ids!",
-             (select count(*) from (
+             case when $5 then (select count(*) from (
                  select from comments c
                  where c.deleted_at is null and c.removed_at is null
                      and not exists (select from posts p where p.id = c.post_id and p.removed_at is not null) "#
                 + $filter
                 + r#" order by c.created_at desc, c.id desc limit 10000
-             ) counted)::int as "total!""#,
-            $after.map(|place: Newest| place.created_at) as Option<DateTime<Utc>>,
-            $after.map(|place: Newest| place.id) as Option<i64>,
-            $limit,
-            $skip,
+             ) counted)::int end as total"#,
+            $part.after.map(|place| place.created_at) as Option<DateTime<Utc>>,
+            $part.after.map(|place| place.id) as Option<i64>,
+            $part.limit,
+            $part.skip,
+            $part.counted,
             $($argument),*
         )
     };
 }
 
 /// Each filter has its statement, because each has its index; further filters pick from what that finds.
-pub(super) async fn find_comments(
-    db: impl PgExecutor<'_>,
-    filter: &Filter,
-    after: Option<Newest>,
-    limit: i64,
-    skip: i64,
-) -> kit::Result<Found> {
+pub(super) async fn find_comments(db: impl PgExecutor<'_>, filter: &Filter, part: &Part) -> kit::Result<Found> {
     Ok(match *filter {
         Filter { parent_id: Some(parent), post_id, author_id } => {
             found!(
-                "and c.parent_id = $5 and ($6::bigint is null or c.post_id = $6)
-                and ($7::uuid is null or c.author_id = $7)",
-                after,
-                limit,
-                skip,
+                "and c.parent_id = $6 and ($7::bigint is null or c.post_id = $7)
+                and ($8::uuid is null or c.author_id = $8)",
+                part,
                 parent,
                 post_id as Option<i64>,
                 author_id as Option<Uuid>
@@ -217,20 +210,16 @@ pub(super) async fn find_comments(
         }
         Filter { author_id: Some(author), post_id, .. } => {
             found!(
-                "and c.author_id = $5 and ($6::bigint is null or c.post_id = $6)",
-                after,
-                limit,
-                skip,
+                "and c.author_id = $6 and ($7::bigint is null or c.post_id = $7)",
+                part,
                 author,
                 post_id as Option<i64>
             )
             .fetch_one(db)
             .await?
         }
-        Filter { post_id: Some(post), .. } => {
-            found!("and c.post_id = $5", after, limit, skip, post).fetch_one(db).await?
-        }
-        Filter { .. } => found!("", after, limit, skip).fetch_one(db).await?,
+        Filter { post_id: Some(post), .. } => found!("and c.post_id = $6", part, post).fetch_one(db).await?,
+        Filter { .. } => found!("", part).fetch_one(db).await?,
     })
 }
 

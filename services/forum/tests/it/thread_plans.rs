@@ -119,23 +119,23 @@ async fn everything_is_read_in_order_from_an_index() {
     in_order(&plans(db, "as \"has_parent!\"", "1, null").await, "comments_top");
 
     for (filter, part, arguments, index) in [
-        (ListCommentsRequest::default(), "is null  and (c.created_at", "null, null, 21, 10000", "comments_new"),
+        (ListCommentsRequest::default(), "is null  and (c.created_at", "null, null, 21, 10000, true", "comments_new"),
         (
             ListCommentsRequest { post_id: Some(1), ..Default::default() },
-            "and c.post_id = $5",
-            "null, null, 21, 10000, 1",
+            "and c.post_id = $6",
+            "null, null, 21, 10000, true, 1",
             "comments_new_on_post",
         ),
         (
             ListCommentsRequest { parent_id: Some(2), ..Default::default() },
-            "and c.parent_id = $5",
-            "null, null, 21, 0, 2, null, null",
+            "and c.parent_id = $6",
+            "null, null, 21, 0, true, 2, null, null",
             "comments_new_below",
         ),
         (
             ListCommentsRequest { author_id: ana.id.to_string(), ..Default::default() },
-            "and c.author_id = $5",
-            "null, null, 21, 0, gen_random_uuid(), null",
+            "and c.author_id = $6",
+            "null, null, 21, 0, true, gen_random_uuid(), null",
             "comments_of_author",
         ),
     ] {
