@@ -18,6 +18,7 @@ use anyhow::{Context, bail};
 use chat::bulk as chats;
 use forum::bulk::import as forums;
 use kit::bulk::Load;
+use kit::bulk::import::Outcome;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use tokio::sync::mpsc;
 
@@ -103,8 +104,9 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     chats::staged(&mut chat).await?;
     forums::staged(&mut forum, &read.kinds).await?;
     let mut strangers = Vec::new();
-    known.introduce_to_chat(&mut chat, &read, &mut strangers).await?;
-    known.introduce_to_forum(&mut forum, &read, &mut strangers).await?;
+    for load in [&mut chat, &mut forum] {
+        known.introduce(load, &read, &mut strangers).await?;
+    }
     strangers.sort_unstable();
     strangers.dedup();
     if !strangers.is_empty() && !options.trust_numbers {
@@ -125,8 +127,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
 
     // Each is finished at once: nobody writes into it meanwhile.
     let step = Step::begin("chat");
-    let chats::Outcome { counts, conflicts, notes } = chats::merge(&mut chat).await?;
-    let mut outcome = Outcome { counts, conflicts, notes };
+    let mut outcome = chats::merge(&mut chat).await?;
     if options.dry_run {
         drop(chat);
     } else {
@@ -134,17 +135,14 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     }
     step.done();
     let step = Step::begin("forum");
-    let said = forums::merge(&mut forum).await?;
-    outcome.counts.extend(said.counts);
-    outcome.conflicts.extend(said.conflicts);
-    outcome.notes.extend(said.notes);
+    outcome.extend(forums::merge(&mut forum).await?);
     if options.dry_run {
         drop(forum);
     } else {
         forums::finish(forum).await?;
     }
     step.done();
-    print(outcome.table(&read, options.dry_run));
+    print(table(&outcome, &read, options.dry_run));
     Ok(if outcome.count("conflict") == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -202,52 +200,40 @@ async fn stage_batch(batch: &Batch, chat: &mut Load, forum: &mut Load) -> anyhow
 }
 
 /// What became of everything.
-struct Outcome {
-    counts: Vec<(String, String, i64)>,
-    conflicts: Vec<String>,
-    notes: Vec<(String, i64)>,
-}
-
-impl Outcome {
-    fn count(&self, outcome: &str) -> i64 {
-        self.counts.iter().filter(|(_, found, _)| found == outcome).map(|(_, _, count)| count).sum()
-    }
-
-    fn table(&self, read: &Read, dry_run: bool) -> String {
-        let mut rows = vec![format!("\n  {:<14}{:>12}{:>12}{:>12}", "", "imported", "there", "left out")];
-        for what in ["rooms", "messages", "receipts", "communities", "posts", "comments", "reactions"] {
-            let of = self.counts.iter().filter(|(found, _, _)| found == what);
-            let (mut imported, mut there, mut reasons) = (0, 0, Vec::new());
-            for (_, outcome, count) in of {
-                match &**outcome {
-                    "imported" => imported += count,
-                    "there" => there += count,
-                    reason => reasons.push((reason, count)),
-                }
-            }
-            let left: i64 = reasons.iter().map(|(_, count)| *count).sum();
-            rows.push(format!("  {what:<14}{imported:>12}{there:>12}{left:>12}"));
-            reasons.sort_unstable();
-            rows.extend(reasons.iter().map(|(reason, count)| format!("  {:<38}{count:>12}  {reason}", "")));
-        }
-        let others =
-            read.others.iter().map(|(model, count)| (format!("objects of {model} are not imported"), *count as i64));
-        let notes: Vec<_> = self.notes.iter().cloned().chain(others).collect();
-        if !notes.is_empty() {
-            rows.push(String::new());
-            rows.extend(notes.iter().map(|(note, count)| format!("  {count:>12} {note}")));
-        }
-        let conflicting = self.count("conflict");
-        if conflicting > 0 {
-            rows.push(format!("\n  {conflicting} in conflict with what is here, which stays as it is:"));
-            rows.extend(self.conflicts.iter().map(|conflict| format!("    {conflict}")));
-            if conflicting > self.conflicts.len() as i64 {
-                rows.push("    …".to_owned());
+fn table(outcome: &Outcome, read: &Read, dry_run: bool) -> String {
+    let mut rows = vec![format!("\n  {:<14}{:>12}{:>12}{:>12}", "", "imported", "there", "left out")];
+    for what in ["rooms", "messages", "receipts", "communities", "posts", "comments", "reactions"] {
+        let of = outcome.counts.iter().filter(|(found, _, _)| found == what);
+        let (mut imported, mut there, mut reasons) = (0, 0, Vec::new());
+        for (_, became, count) in of {
+            match &**became {
+                "imported" => imported += count,
+                "there" => there += count,
+                reason => reasons.push((reason, count)),
             }
         }
-        if dry_run {
-            rows.push("\n  Nothing was written: it was a dry run.".to_owned());
-        }
-        rows.join("\n")
+        let left: i64 = reasons.iter().map(|(_, count)| *count).sum();
+        rows.push(format!("  {what:<14}{imported:>12}{there:>12}{left:>12}"));
+        reasons.sort_unstable();
+        rows.extend(reasons.iter().map(|(reason, count)| format!("  {:<38}{count:>12}  {reason}", "")));
     }
+    let others =
+        read.others.iter().map(|(model, count)| (format!("objects of {model} are not imported"), *count as i64));
+    let notes: Vec<_> = outcome.notes.iter().cloned().chain(others).collect();
+    if !notes.is_empty() {
+        rows.push(String::new());
+        rows.extend(notes.iter().map(|(note, count)| format!("  {count:>12} {note}")));
+    }
+    let conflicting = outcome.count("conflict");
+    if conflicting > 0 {
+        rows.push(format!("\n  {conflicting} in conflict with what is here, which stays as it is:"));
+        rows.extend(outcome.conflicts.iter().map(|conflict| format!("    {conflict}")));
+        if conflicting > outcome.conflicts.len() as i64 {
+            rows.push("    …".to_owned());
+        }
+    }
+    if dry_run {
+        rows.push("\n  Nothing was written: it was a dry run.".to_owned());
+    }
+    rows.join("\n")
 }

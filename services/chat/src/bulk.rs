@@ -1,16 +1,13 @@
-//! Rooms, messages and receipts of another chat, brought in as they were, numbers included. The caller stages what it
-//! reads, says who the people and files are, and then merges; all of one import is one transaction, so whoever is killed
-//! in between leaves nothing, and doing it again is doing it once. Nothing is told to anybody: it is history.
-//!
-//! What is staged lies in temporary tables, which no query can be checked against while it compiles.
+//! Rooms, messages and receipts of another chat, brought in as they were, numbers included; see [`kit::bulk::import`] for
+//! the order of doing it. Nothing is told to anybody: it is history.
 
 mod sql;
 
 use chrono::{DateTime, Utc};
 use kit::Result;
+use kit::bulk::import::{self, Outcome};
 use kit::bulk::{Load, Value};
 use sqlx::PgPool;
-use uuid::Uuid;
 
 /// A room, by its number.
 #[derive(Clone, Debug)]
@@ -20,7 +17,7 @@ pub struct Room {
     pub number: i64,
     pub private: bool,
     pub name: String,
-    /// As the import names people; see [`Somebody`].
+    /// As the import names people; see [`import::Somebody`].
     pub people: Vec<String>,
     pub created_at: DateTime<Utc>,
 }
@@ -50,46 +47,9 @@ pub struct Receipt {
     pub read_at: Option<DateTime<Utc>>,
 }
 
-/// Who is meant by a name in the import.
-#[derive(Clone, Debug)]
-pub struct Somebody {
-    pub name: String,
-    pub number: i64,
-    /// Absent when nobody here has this number; they are given an id of their own.
-    pub id: Option<Uuid>,
-    /// Whether the account exists. Who has none stays in pairs, as they do who delete theirs, and in no group.
-    pub here: bool,
-}
-
-/// A file that is there.
-#[derive(Clone, Copy, Debug)]
-pub struct File {
-    pub number: i64,
-    pub id: Uuid,
-    /// `IMAGE`, `VOICE` or `FILE`.
-    pub kind: &'static str,
-}
-
-/// What became of the import.
-#[derive(Clone, Debug, Default)]
-pub struct Outcome {
-    /// What, what became of it (`imported`, `there`, `conflict`, or why it was left out), and how many.
-    pub counts: Vec<(String, String, i64)>,
-    /// The first of them.
-    pub conflicts: Vec<String>,
-    /// What came out otherwise than it was, and how often.
-    pub notes: Vec<(String, i64)>,
-}
-
-/// Begins an import.
+/// Begins an import. Who has no account any more stays in pairs, as they do who delete theirs, and in no group.
 pub async fn begin(pool: &PgPool) -> Result<Load> {
-    let mut load = Load::begin(pool, &[]).await?;
-    // What others wrote here is none of our facts, so constraints stay on guard.
-    sqlx::raw_sql("set local session_replication_role = origin; set local work_mem = '256MB'")
-        .execute(load.connection())
-        .await?;
-    sqlx::raw_sql(sql::STAGE).execute(load.connection()).await?;
-    Ok(load)
+    import::begin(pool, sql::STAGE).await
 }
 
 pub async fn stage_rooms(load: &mut Load, rooms: &[Room]) -> Result<()> {
@@ -146,74 +106,18 @@ pub async fn stage_receipts(load: &mut Load, receipts: &[Receipt]) -> Result<()>
 
 /// Everything is staged: of what came twice the later counts, and the names that occur are gathered.
 pub async fn staged(load: &mut Load) -> Result<()> {
-    sqlx::raw_sql(sql::GATHER).execute(load.connection()).await?;
-    Ok(())
-}
-
-/// The next names of people behind one, in some order.
-pub async fn people(load: &mut Load, after: &str, limit: i64) -> Result<Vec<String>> {
-    let names =
-        sqlx::query_scalar(r#"select name from import_people where name > $1 collate "C" order by name limit $2"#);
-    Ok(names.bind(after).bind(limit).fetch_all(load.connection()).await?)
-}
-
-/// Says who these are; of whom nothing is said, nobody knows the number.
-pub async fn identify(load: &mut Load, people: &[Somebody]) -> Result<()> {
-    let names: Vec<_> = people.iter().map(|person| person.name.as_str()).collect();
-    let numbers: Vec<_> = people.iter().map(|person| person.number).collect();
-    let ids: Vec<_> = people.iter().map(|person| person.id).collect();
-    let here: Vec<_> = people.iter().map(|person| person.here).collect();
-    sqlx::query(
-        "update import_people p set number = s.number, id = coalesce(s.id, pg_temp.import_id('03', s.number)), here = s.here
-         from unnest($1::text[], $2::bigint[], $3::uuid[], $4::bool[]) as s (name, number, id, here) where p.name = s.name",
-    )
-    .bind(names)
-    .bind(numbers)
-    .bind(ids)
-    .bind(here)
-    .execute(load.connection())
-    .await?;
-    Ok(())
-}
-
-/// The next numbers of files behind one.
-pub async fn files(load: &mut Load, after: i64, limit: i64) -> Result<Vec<i64>> {
-    let numbers = sqlx::query_scalar("select number from import_files where number > $1 order by number limit $2");
-    Ok(numbers.bind(after).bind(limit).fetch_all(load.connection()).await?)
-}
-
-/// Says which files there are; the others are missing.
-pub async fn attach(load: &mut Load, files: &[File]) -> Result<()> {
-    let numbers: Vec<_> = files.iter().map(|file| file.number).collect();
-    let ids: Vec<_> = files.iter().map(|file| file.id).collect();
-    let kinds: Vec<_> = files.iter().map(|file| file.kind).collect();
-    sqlx::query(
-        "update import_files f set id = s.id, kind = s.kind
-         from unnest($1::bigint[], $2::uuid[], $3::text[]) as s (number, id, kind) where f.number = s.number",
-    )
-    .bind(numbers)
-    .bind(ids)
-    .bind(kinds)
-    .execute(load.connection())
-    .await?;
-    Ok(())
+    import::run(load, &[sql::GATHER]).await
 }
 
 /// Makes rooms, messages and receipts of what was staged. From here on nobody else writes until the load ends, one way
 /// or the other.
 pub async fn merge(load: &mut Load) -> Result<Outcome> {
-    for statements in [sql::ROOMS, sql::MESSAGES, sql::RECEIPTS] {
-        sqlx::raw_sql(statements).execute(load.connection()).await?;
-    }
-    let counts = sqlx::query_as(sql::COUNTS).fetch_all(load.connection()).await?;
-    let conflicts = sqlx::query_scalar("select what from import_conflicts order by position limit 20");
-    let conflicts = conflicts.fetch_all(load.connection()).await?;
-    let notes = sqlx::query_as(sql::NOTES).fetch_all(load.connection()).await?;
-    Ok(Outcome { counts, conflicts, notes })
+    import::run(load, &[sql::ROOMS, sql::MESSAGES, sql::RECEIPTS, sql::NOTES]).await?;
+    import::outcome(load).await
 }
 
 /// Makes it true, with the next free numbers behind everything that was imported.
 pub async fn finish(mut load: Load) -> Result<()> {
-    sqlx::raw_sql(sql::SEQUENCES).execute(load.connection()).await?;
+    import::run(&mut load, &[sql::SEQUENCES]).await?;
     load.finish().await
 }

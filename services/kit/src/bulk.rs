@@ -3,6 +3,8 @@
 //!
 //! Foreign keys and triggers do not run: the caller answers for the facts. That takes a superuser's connection.
 
+pub mod import;
+
 use chrono::{DateTime, SecondsFormat, Utc};
 use sqlx::postgres::PgCopyIn;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, PgTransaction};

@@ -2,6 +2,7 @@
 //! object storage and only then referred to by a row; [`blobs`] says how no crash in between leaves bytes behind.
 
 mod blobs;
+pub mod bulk;
 mod content;
 mod events;
 mod files;

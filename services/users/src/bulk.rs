@@ -1,4 +1,4 @@
-//! People by the hundred thousand, for load tests.
+//! People by the hundred thousand, for load tests and imports.
 
 use chrono::{DateTime, Utc};
 use kit::Result;
@@ -64,4 +64,27 @@ impl Person<'_> {
         ];
         people.row(&row).await
     }
+}
+
+/// Somebody whom an import may mean.
+#[derive(Clone, Debug)]
+pub struct Found {
+    pub number: i64,
+    pub id: Uuid,
+    /// Digits.
+    pub phone: Option<String>,
+    /// Whether the account exists.
+    pub here: bool,
+}
+
+/// Those who have one of these numbers, or one of these phones and an account.
+pub async fn find(pool: &PgPool, numbers: &[i64], phones: &[&str]) -> Result<Vec<Found>> {
+    let found = sqlx::query_as!(
+        Found,
+        r#"select number, id, phone, state <> 'DELETED' as "here!" from people
+           where number = any($1) or (phone = any($2) and state <> 'DELETED')"#,
+        numbers,
+        phones as &[&str]
+    );
+    Ok(found.fetch_all(pool).await?)
 }

@@ -1,10 +1,7 @@
 //! What an import does, in the order in which it does it. Conditions on `outcome` read: null is still to be decided.
 
-/// Where everything waits. Ids are made of numbers, so that the same thing has the same id the next time: nothing else
-/// is needed to know it again.
+/// Where everything waits.
 pub(super) const STAGE: &str = "
-create or replace function pg_temp.import_id(kind text, number bigint) returns uuid language sql immutable
-    return ('706c617a-61' || kind || '-8000-8000-' || lpad(to_hex(number), 12, '0'))::uuid;
 create temporary table import_rooms
     (place bigint, number bigint, private boolean, name text, created_at timestamptz) on commit drop;
 create temporary table import_participants (place bigint, room bigint, name text collate \"C\") on commit drop;
@@ -15,8 +12,6 @@ create temporary table import_receipts (
     place bigint, number bigint, message bigint, name text collate \"C\", delivered boolean, delivered_at timestamptz,
     was_read boolean, read_at timestamptz
 ) on commit drop;
-create temporary table import_conflicts (position bigint generated always as identity, what text) on commit drop;
-create temporary table import_counts (what text, outcome text, count bigint) on commit drop;
 ";
 
 /// Of two rows of one number the later counts.
@@ -43,7 +38,7 @@ create temporary table import_people on commit drop as
     ) names where name is not null;
 alter table import_people add primary key (name);
 create temporary table import_files on commit drop as
-    select distinct media as number, null::uuid as id, null::text as kind from import_messages where media is not null;
+    select distinct media as number, null::uuid as id, null::text as content_type from import_messages where media is not null;
 alter table import_files add primary key (number);
 analyze import_rooms;
 analyze import_participants;
@@ -125,7 +120,9 @@ analyze import_files;
 create temporary table import_sent on commit drop as
     select m.number, pg_temp.import_id('02', m.number) as id, m.room, t.target as room_id, p.id as sender_id,
         p.number as sender_number, m.words, m.media is not null and f.id is null as file_missing, f.id as media_id,
-        case when f.id is not null then m.media end as media_number, coalesce(f.kind, 'TEXT') as kind, m.sent_at,
+        case when f.id is not null then m.media end as media_number,
+        case when f.id is null then 'TEXT' when f.content_type like 'image/%' then 'IMAGE'
+            when f.content_type like 'audio/%' then 'VOICE' else 'FILE' end as kind, m.sent_at,
         r.last_sequence, r.last_change,
         case when t.target is null then 'their room is not imported'
             when p.number is null then 'nobody knows their sender'
@@ -252,12 +249,9 @@ update members m set read_through = r.read_through,
 from import_reach r where r.room_id = m.room_id and r.user_id = m.user_id;
 ";
 
-pub(super) const COUNTS: &str =
-    "select what, outcome, sum(count)::bigint from import_counts group by what, outcome having sum(count) > 0";
-
 /// A watermark cannot say that an earlier message is still on its way.
 pub(super) const NOTES: &str = "
-select what, count from (
+insert into import_notes (what, count)
     select 'messages are shown without a file that is missing' as what,
         (select count(*) from import_new where file_missing) as count
     union all
@@ -266,7 +260,7 @@ select what, count from (
          where s.delivered_at is null and s.sequence < r.delivered)
     union all
     select 'people in chats have no account here', (select count(*) from import_people where number is not null and not here)
-) notes where count > 0";
+";
 
 /// Nobody is given a number that a dump has, not even of a room that was merged. `setval` outlives a rollback, which only
 /// leaves numbers out. The planner hears of what is new.

@@ -1,9 +1,7 @@
 //! What an import does, in the order in which it does it. Conditions on `outcome` read: null is still to be decided.
 
-/// Where everything waits. People whom nobody knows get ids made of their numbers, the same each time.
+/// Where everything waits.
 pub(super) const STAGE: &str = "
-create or replace function pg_temp.import_id(kind text, number bigint) returns uuid language sql immutable
-    return ('706c617a-61' || kind || '-8000-8000-' || lpad(to_hex(number), 12, '0'))::uuid;
 create temporary table import_communities (
     place bigint, id bigint, title text, slug text, short_description text, description text,
     cover_image text, avatar text, name text collate \"C\", created_at timestamptz
@@ -20,9 +18,6 @@ create temporary table import_comments (
 create temporary table import_reactions (
     place bigint, id bigint, name text collate \"C\", kind text, on_what text, object bigint, created_at timestamptz
 ) on commit drop;
-create temporary table import_conflicts (position bigint generated always as identity, what text) on commit drop;
-create temporary table import_counts (what text, outcome text, count bigint) on commit drop;
-create temporary table import_notes (what text, count bigint) on commit drop;
 ";
 
 /// Of two rows of one id the later counts.
@@ -52,7 +47,7 @@ create temporary table import_people on commit drop as
     ) names where name is not null;
 alter table import_people add primary key (name);
 create temporary table import_files on commit drop as
-    select number, null::uuid as id from (
+    select number, null::uuid as id, null::text as content_type from (
         select media as number from import_posts union select media from import_comments
     ) files where number is not null;
 alter table import_files add primary key (number);
@@ -385,16 +380,9 @@ update communities c set
 where c.id in (select target from import_places union select target from import_written where outcome = 'imported');
 ";
 
-pub(super) const COUNTS: &str =
-    "select what, outcome, sum(count)::bigint from import_counts group by what, outcome having sum(count) > 0";
-
 pub(super) const NOTES: &str = "
-select what, sum(count)::bigint from (
-    select what, count from import_notes
-    union all
-    select 'people in the forum have no account here',
-        (select count(*) from import_people where number is not null and not here)
-) notes group by what having sum(count) > 0";
+insert into import_notes (what, count)
+    select 'people in the forum have no account here', count(*) from import_people where number is not null and not here";
 
 /// Nobody is given an id that a dump has. `setval` outlives a rollback, which only leaves ids out. The planner hears of
 /// what is new.
