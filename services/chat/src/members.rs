@@ -200,6 +200,8 @@ pub(crate) struct Listener {
     pub(crate) notified: bool,
     /// Whether they have blocked who writes.
     pub(crate) blocks: bool,
+    /// Whether they are who writes, and have sent a message of this name before.
+    pub(crate) repeats: bool,
 }
 
 /// Everybody in a room that `sender` writes in, in the order in which they came.
@@ -207,17 +209,22 @@ pub(crate) async fn list_listeners(
     db: impl PgExecutor<'_>,
     room: Uuid,
     sender: Uuid,
+    client_msg_id: Option<&str>,
     now: DateTime<Utc>,
 ) -> kit::Result<Vec<Listener>> {
     let listeners = sqlx::query_as!(
         Listener,
         r#"select m.user_id, m.user_number,
                not m.archived and (m.muted_until is null or m.muted_until <= $3) as "notified!",
-               exists(select from blocks b where b.blocker_id = m.user_id and b.blocked_id = $2) as "blocks!"
+               exists(select from blocks b where b.blocker_id = m.user_id and b.blocked_id = $2) as "blocks!",
+               m.user_id = $2 and exists(
+                   select from messages where room_id = $1 and sender_id = $2 and client_msg_id = $4
+               ) as "repeats!"
            from members m where m.room_id = $1 and m.left_at is null order by m.position"#,
         room,
         sender,
-        now
+        now,
+        client_msg_id
     );
     Ok(listeners.fetch_all(db).await?)
 }

@@ -406,29 +406,35 @@ async fn list_moved(
                    '-infinity'
                ) as at
            ),
+           -- The latest are enough: who has missed more than fits here asks for the messages, which say it all.
+           latest as materialized (
+               select * from marks
+               where room_id = $1 and at >= (select at from had)
+                   and (select members_count from rooms where id = $1) <= $4
+               order by at desc limit 1000
+           ),
            moved as (
                (select k.user_id, k.read, k.at, m.id, m.number, m.sequence
-                from marks k
-                join rooms r on r.id = k.room_id and r.members_count <= $4
+                from latest k
                 cross join lateral (
                     select coalesce(max(through), 0) as through from marks p
                     where p.room_id = k.room_id and p.user_id = k.user_id and p.read = k.read and p.through < k.through
                 ) before
                 join messages m on m.room_id = k.room_id and m.sequence > before.through and m.sequence <= k.through
                     and m.sender_id <> k.user_id and (k.read or m.sender_id = $2)
-                where k.room_id = $1 and k.at >= (select at from had)
-                    -- What was read ahead of this was told as read then.
-                    and not (k.read and exists (
-                        select from read_ahead a
-                        where a.room_id = k.room_id and a.user_id = k.user_id and a.sequence = m.sequence
-                    ))
+                -- What was read ahead of this was told as read then. (Asked as a range, or PostgreSQL might gather the
+                -- whole table first.)
+                where not (k.read and exists (
+                    select from read_ahead a
+                    where a.room_id = k.room_id and a.user_id = k.user_id and a.sequence between m.sequence and m.sequence
+                ))
                 order by k.at desc, m.sequence desc limit 1000)
                union all
                (select a.user_id, true, a.at, m.id, m.number, m.sequence
                 from read_ahead a
-                join rooms r on r.id = a.room_id and r.members_count <= $4
                 join messages m on m.room_id = a.room_id and m.sequence = a.sequence
                 where a.room_id = $1 and a.at >= (select at from had)
+                    and (select members_count from rooms where id = $1) <= $4
                 order by a.at desc limit 1000)
            )
            select moved.user_id as "user_id!", me.user_number, moved.read as "read!", moved.at as "at!", moved.id as "id!",

@@ -56,20 +56,17 @@ impl Chat {
         let mut tx = kit::db::begin(&self.db).await?;
         let locked = lock_room(&mut tx, room).await?.ok_or_else(no_such_room)?;
         let now = self.now();
-        // In large rooms nobody is notified one by one, and there are no receipts.
-        let listeners = match locked.members_count <= MOST_MEMBERS {
-            true => list_listeners(&mut *tx, room, caller.id, now).await?,
-            false => Vec::new(),
-        };
-        let present = match locked.members_count <= MOST_MEMBERS {
-            true => listeners.iter().any(|listener| listener.user_id == caller.id),
-            false => fetch_membership(&mut *tx, room, caller.id).await?.is_some(),
-        };
-        if !present {
-            return Err(not_a_member());
-        }
         let name = Some(draft.client_msg_id.as_str()).filter(|name| !name.is_empty());
-        if let Some(name) = name
+        let (repeats, listeners) = if locked.members_count <= MOST_MEMBERS {
+            let listeners = list_listeners(&mut *tx, room, caller.id, name, now).await?;
+            let me = listeners.iter().find(|listener| listener.user_id == caller.id).ok_or_else(not_a_member)?;
+            (me.repeats, listeners)
+        } else {
+            // Here nobody is notified one by one, and there are no receipts.
+            fetch_membership(&mut *tx, room, caller.id).await?.ok_or_else(not_a_member)?;
+            (name.is_some(), Vec::new())
+        };
+        if let Some(name) = name.filter(|_| repeats)
             && let Some(row) = fetch_by_client_msg_id(&mut *tx, room, caller.id, name).await?
         {
             let mut stored = [Message::from(row)];

@@ -239,7 +239,7 @@ impl Bridge {
         }
         let now = chat.now();
         let Ok(sender) = said.sender.parse() else { return Ok(Outcome::Stranger) };
-        let listeners = list_listeners(&mut *tx, room, sender, now).await?;
+        let listeners = list_listeners(&mut *tx, room, sender, None, now).await?;
         let Some(number) = listeners.iter().find(|listener| listener.user_id == sender).map(|one| one.user_number)
         else {
             return Ok(Outcome::Stranger);

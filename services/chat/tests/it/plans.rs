@@ -129,6 +129,7 @@ async fn no_question_reads_a_whole_table() {
             format!("{large}, {me}"),
         ),
         // Receipts.
+        (&["with had as"], format!("{large}, {me}, 29990, 100")),
         (&["m.room_id, m.position, mark.through"], format!("array[{large}], array[29950], array[30000], 100")),
         (&["sequence > moved.after"], format!("array[{large}], array[{me}], array[29990], array[30000]")),
         (&["m.delivered_through < r.last_sequence"], format!("{me}, {moment}")),
@@ -141,7 +142,7 @@ async fn no_question_reads_a_whole_table() {
         // People.
         (&["order by \"number!\" limit 5000"], me.clone()),
         (&["nulls last, r.number desc limit $2"], format!("{me}, 1000")),
-        (&["as \"notified!\""], format!("{large}, {me}, {moment}")),
+        (&["as \"notified!\""], format!("{large}, {me}, {moment}, '400'")),
         (&["as \"blocked!\"", "r.kind <> 'GROUP'"], format!("{large}, {me}")),
     ] {
         for plan in plans(db, parts, &arguments).await {
@@ -192,7 +193,8 @@ async fn use_everything(ana: &Somebody, ben: &Somebody, room: &Room) {
     }
     let _inbox = ben.inbox(true).await;
     let draft = Draft { text: "hola".into(), client_msg_id: "x".into(), ..Draft::default() };
-    let message = ana.try_send(room, draft).await.unwrap().message.unwrap();
+    let message = ana.try_send(room, draft.clone()).await.unwrap().message.unwrap();
+    ana.try_send(room, draft).await.unwrap();
     ben.mark_read(MarkReadRequest { room: Some(key(room)), numbers: vec![message.number], ..Default::default() })
         .await
         .unwrap();
