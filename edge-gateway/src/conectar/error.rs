@@ -423,7 +423,7 @@ impl From<Problem> for Error {
                 "Una solicitud con la misma Idempotency-Key está en curso",
             ),
             Problem::KeyReused => {
-                Self::new(422, "IDEMPOTENCY_KEY_REUSED", "La Idempotency-Key ya se usó con otro contenido")
+                Self::new(409, "IDEMPOTENCY_KEY_REUSED", "La Idempotency-Key ya se usó con otro contenido")
             }
             Problem::Overloaded => {
                 Self::new(503, UNAVAILABLE, "Servicio no disponible temporalmente").retry_after(Some(1))
