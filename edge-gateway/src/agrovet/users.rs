@@ -399,8 +399,14 @@ pub async fn take_back(edge: &Edge, media_id: Option<String>, refusal: &Status) 
         refusal.code(),
         Code::InvalidArgument | Code::NotFound | Code::PermissionDenied | Code::FailedPrecondition
     );
-    let Some(id) = media_id.filter(|_| refused) else { return };
+    if let Some(id) = media_id.filter(|_| refused) {
+        drop_file(edge, id).await;
+    }
+}
+
+/// Deletes a file that was stored for nothing.
+pub async fn drop_file(edge: &Edge, id: String) {
     if let Err(error) = edge.media().delete_media(DeleteMediaRequest { id }).await {
-        tracing::warn!(%error, "a picture of a refused change stays behind");
+        tracing::warn!(%error, "a file that nobody shows stays behind");
     }
 }

@@ -260,3 +260,31 @@ async fn a_room_is_searched_muted_archived_and_closed_to_somebody() {
     assert_eq!(world.call(Method::POST, "/api/chat/messages/", &ana.token, form).await.status, 201);
     insta::assert_snapshot!(story);
 }
+
+#[tokio::test]
+async fn a_repeated_upload_leaves_no_file_behind() {
+    let world = World::start().await;
+    let ana = world.agrovet("Ana", "59170000001", "consumer").await;
+    let beto = world.agrovet("Beto", "59170000002", "consumer").await;
+    let room = world.room_of(&ana, &beto).await;
+    let send = |shade: u8| {
+        let form = form("image", "vaca.jpg", photo(shade)).text("room", room.to_string()).text("client_msg_id", "foto");
+        world.ask(world.post("/api/chat/messages/").bearer_auth(&ana.token).multipart(form))
+    };
+    let first = send(1).await;
+    assert_eq!(first.status, 201, "{first}");
+    for shade in [1, 2] {
+        let again = send(shade).await;
+        let same = ["message_id", "media_id", "media_url"];
+        assert_eq!(again.status, 201, "{again}");
+        assert_eq!(same.map(|key| &again.body[key]), same.map(|key| &first.body[key]));
+    }
+    let files = world.read("/api/media/", &ana.token).await;
+    assert_eq!(
+        (&files.body["count"], &files.body["results"][0]["id"]),
+        (&json!(1), &first.body["media_id"]),
+        "{files}"
+    );
+    let file = first.body["media_url"].as_str().and_then(|url| url.strip_prefix(&world.base)).expect("a file");
+    assert_eq!(world.ask(world.get(file)).await.status, 200);
+}

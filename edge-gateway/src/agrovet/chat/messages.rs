@@ -22,7 +22,7 @@ use crate::agrovet::chat::{
     Beside, Message, NO_SUCH_ROOM, Receipt, existing, hidden, message, room, room_named, shown,
 };
 use crate::agrovet::page::{Page, Paged};
-use crate::agrovet::users::{Staff, take_back};
+use crate::agrovet::users::{Staff, drop_file, take_back};
 use crate::agrovet::{Agrovet, Error, On, Result, time};
 use crate::form::{Fields, Form, Wrong};
 use crate::input::{Input, Path, Query};
@@ -309,7 +309,14 @@ pub async fn create(
     };
     let request = SendMessageRequest { room: Some(room(form.room)), draft: Some(draft) };
     let message = match edge.chat().send_message(request).await {
-        Ok(answer) => answer.into_inner().message.unwrap_or_default(),
+        Ok(answer) => {
+            let v1::SendMessageResponse { message, created } = answer.into_inner();
+            // What was stored the first time has its own file.
+            if let Some(id) = uploaded.filter(|_| !created) {
+                drop_file(&edge, id).await;
+            }
+            message.unwrap_or_default()
+        }
         Err(refusal) => {
             take_back(&edge, uploaded, &refusal).await;
             return Err(unsent(refusal, form.room, number));
