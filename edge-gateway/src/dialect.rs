@@ -118,3 +118,8 @@ pub enum Credentials {
     /// Nobody can say at the moment.
     Unknown,
 }
+
+/// A number of bytes in words that both dialects have.
+pub fn size(bytes: u64) -> String {
+    if bytes < 1 << 20 { format!("{} KB", bytes >> 10) } else { format!("{} MB", bytes >> 20) }
+}

@@ -24,6 +24,15 @@ use crate::upload::{File, MAX_FILE, SpoolError, unread};
 
 /// JSON and the text of forms.
 pub const MAX_BODY: usize = 1 << 20;
+
+/// Bytes of a body, in an extension of the request, where they are fewer than [`MAX_BODY`].
+#[derive(Clone, Copy, Debug)]
+pub struct MostBytes(pub usize);
+
+fn most(request: &Request) -> usize {
+    request.extensions().get().map_or(MAX_BODY, |MostBytes(most)| *most)
+}
+
 const MAX_PARTS: usize = 200;
 const MAX_FILES: usize = 20;
 
@@ -64,12 +73,13 @@ fn essence(headers: &HeaderMap) -> String {
 }
 
 async fn whole(request: Request) -> Result<Bytes, Problem> {
-    let too_large = Problem::TooLarge { limit: MAX_BODY as u64 };
+    let most = most(&request);
+    let too_large = Problem::TooLarge { limit: most as u64 };
     let announced = request.headers().get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > MAX_BODY as u64) {
+    if announced.is_some_and(|length| length > most as u64) {
         return Err(too_large);
     }
-    match Limited::new(request.into_body(), MAX_BODY).collect().await {
+    match Limited::new(request.into_body(), most).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(too_large),
         Err(error) => Err(unread(&*error, Problem::BrokenJson)),
@@ -95,6 +105,7 @@ fn pairs(text: &[u8]) -> Vec<(String, String)> {
 async fn multipart(request: Request, edge: &Edge, habits: Habits) -> Result<Fields, Problem> {
     // The limits stand below, per part.
     let mut request = request;
+    let most = most(&request);
     DefaultBodyLimit::disable().apply(&mut request);
     let broken = |e: axum::extract::multipart::MultipartError| unread(&e, |_| Problem::BrokenForm(e.body_text()));
     let mut form = match Multipart::from_request(request, &()).await {
@@ -124,8 +135,8 @@ async fn multipart(request: Request, edge: &Edge, habits: Habits) -> Result<Fiel
         let mut text = Vec::new();
         while let Some(chunk) = part.chunk().await.map_err(broken)? {
             length += chunk.len();
-            if length > MAX_BODY {
-                return Err(Problem::TooLarge { limit: MAX_BODY as u64 });
+            if length > most {
+                return Err(Problem::TooLarge { limit: most as u64 });
             }
             text.extend_from_slice(&chunk);
         }

@@ -16,18 +16,18 @@
 //! * The handler's arguments and answer draw the document: everything that may stand in a signature implements
 //!   [`Describe`]. The text is the operation's summary.
 //! * `.alias(path)` serves the line above on a second path; `.limit(class)` puts the line above (and its aliases that
-//!   follow) into a class of rate limit.
+//!   follow) into a class of rate limit; `.bodies(bytes)` below an area keeps the bodies of its lines smaller than usual.
 //! * Other methods on a known path answer 405 with `Allow`, OPTIONS as the dialect does; nothing to write for that.
 //! * [`Routes::list`] gives every method and path, for tests that try something on each.
 
 use std::collections::BTreeMap;
 use std::future::Future;
 
-use axum::Router;
 use axum::extract::Request;
 use axum::handler::Handler;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, any};
+use axum::{Extension, Router};
 use http::header::ALLOW;
 use http::{HeaderValue, Method, StatusCode};
 use utoipa::ToSchema;
@@ -41,6 +41,7 @@ use utoipa::openapi::{
 
 use crate::dialect::{Dialect, Problem};
 use crate::front::limited;
+use crate::input::MostBytes;
 use crate::limit::Class;
 
 /// What a handler's signature says in the document.
@@ -228,6 +229,7 @@ impl<T: Describe, E: Describe> Describe for Result<T, E> {
 pub struct Routes<D: Dialect> {
     lines: Vec<Line<D>>,
     area: &'static str,
+    bodies: Option<MostBytes>,
 }
 
 struct Line<D> {
@@ -238,6 +240,7 @@ struct Line<D> {
     area: &'static str,
     summary: &'static str,
     limit: Option<Class>,
+    bodies: Option<MostBytes>,
     handler: MethodRouter<D>,
     operation: Operation,
 }
@@ -253,6 +256,7 @@ impl<D: Clone> Clone for Line<D> {
             area: self.area,
             summary: self.summary,
             limit: self.limit,
+            bodies: self.bodies,
         }
     }
 }
@@ -272,12 +276,18 @@ macro_rules! methods {
 impl<D: Dialect> Routes<D> {
     #[expect(clippy::new_without_default, reason = "a list of routes begins by name")]
     pub fn new() -> Self {
-        Self { lines: Vec::new(), area: "" }
+        Self { lines: Vec::new(), area: "", bodies: None }
     }
 
     /// The heading of the lines that follow, in the document.
     pub fn area(mut self, name: &'static str) -> Self {
-        self.area = name;
+        (self.area, self.bodies) = (name, None);
+        self
+    }
+
+    /// Bytes of a body in this area, without its files, where it may have fewer than elsewhere.
+    pub fn bodies(mut self, most: usize) -> Self {
+        self.bodies = Some(MostBytes(most));
         self
     }
 
@@ -297,8 +307,9 @@ impl<D: Dialect> Routes<D> {
     {
         let mut operation = Operation::default();
         H::describe(&mut operation);
-        let (handler, area) = (MethodRouter::new().on(filter, handler), self.area);
-        self.lines.push(Line { method, path, alias_of: None, area, summary, limit: D::LIMIT, handler, operation });
+        let handler = MethodRouter::new().on(filter, handler);
+        let (area, bodies, limit) = (self.area, self.bodies, D::LIMIT);
+        self.lines.push(Line { method, path, alias_of: None, area, summary, limit, bodies, handler, operation });
         self
     }
 
@@ -326,9 +337,13 @@ impl<D: Dialect> Routes<D> {
         for line in self.lines {
             let (methods, routes) = paths.entry(line.path).or_default();
             methods.push(line.method);
-            let handler = match line.limit {
-                Some(class) => limited(dialect, class, line.handler),
+            let handler = match line.bodies {
+                Some(most) => line.handler.layer(Extension(most)),
                 None => line.handler,
+            };
+            let handler = match line.limit {
+                Some(class) => limited(dialect, class, handler),
+                None => handler,
             };
             *routes = std::mem::take(routes).merge(handler);
         }

@@ -11,7 +11,7 @@ use kit::error::{Details, FieldViolation};
 use serde_json::{Map, Value, json};
 use tonic::{Code, Status};
 
-use crate::dialect::{Credentials, Place, Problem};
+use crate::dialect::{Credentials, Place, Problem, size};
 use crate::form::{Fault, Wrong};
 use crate::routes::{Describe, Operation};
 
@@ -394,7 +394,7 @@ impl From<Problem> for Error {
                 Self::detail(415, format!("Tipo de medio \"{kind}\" incompatible en la solicitud."))
             }
             Problem::TooLarge { limit } => {
-                Self::detail(413, format!("La solicitud es demasiado grande. El límite es de {} MB.", limit >> 20))
+                Self::detail(413, format!("La solicitud es demasiado grande. El límite es de {}.", size(limit)))
             }
             Problem::BrokenJson(why) => Self::detail(400, format!("JSON parse error - {why}")),
             Problem::BrokenForm(why) => Self::detail(400, format!("Multipart form parse error - {why}")),

@@ -172,6 +172,7 @@ pub fn routes() -> Routes<Agrovet> {
         .post("/api/orders/{id}/cancel", orders::cancel, "Cancels an order; buyer or seller")
         .post("/api/orders/{id}/complete", orders::complete, "Says that the buyer has it; seller")
         .area("Chat")
+        .bodies(256 << 10)
         .get("/api/chat", roots::chat, "What there is in chat")
         .get("/api/chat/rooms", rooms::list, "The caller's rooms, latest activity first")
         .post("/api/chat/rooms", rooms::create, "Opens the room of two people, or makes a group")

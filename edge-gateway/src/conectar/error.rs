@@ -14,7 +14,7 @@ use tonic::{Code, Status};
 use utoipa::ToSchema;
 
 use crate::conectar::{SERVICES, unprefixed};
-use crate::dialect::{Credentials, Place, Problem};
+use crate::dialect::{Credentials, Place, Problem, size};
 use crate::form::{Fault, Wrong};
 use crate::limit;
 use crate::routes::{Describe, Operation};
@@ -408,7 +408,7 @@ impl From<Problem> for Error {
             Problem::TooLarge { limit } => Self::new(
                 413,
                 "PAYLOAD_TOO_LARGE",
-                format!("La solicitud es demasiado grande. El límite es de {} MB", limit >> 20),
+                format!("La solicitud es demasiado grande. El límite es de {}", size(limit)),
             ),
             Problem::Limited { limit, period, retry_after, reset } => {
                 let text = format!("Has excedido el límite de {limit} requests por {}", period_words(period.as_secs()));

@@ -18,6 +18,8 @@ const STUCK: Duration = Duration::from_secs(30);
 const LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long a client may take to answer a close.
 const GOODBYE: Duration = Duration::from_secs(2);
+/// What a client is told of a frame that was not read to its end.
+const TOO_LARGE: u16 = 1009;
 /// Frames of `chat` that are written before what the client says is heard again.
 const TOGETHER: usize = 32;
 
@@ -73,7 +75,7 @@ impl<S: Speech> Bridge<S> {
                 message = self.socket.recv(), if self.upstream.has_room() => match message {
                     Some(Ok(message)) => Box::pin(self.hear(message)).await?,
                     // A frame beyond all limits, or bytes that are no frames.
-                    Some(Err(_)) => return Err(End::Close(1009, "frame too large or broken")),
+                    Some(Err(_)) => return Err(End::Close(TOO_LARGE, "frame too large or broken")),
                     None => return Err(End::Gone),
                 },
                 () = &mut alarm => {
@@ -207,9 +209,15 @@ fn taken(written: Result<Result<(), axum::Error>, tokio::time::error::Elapsed>) 
 /// Says why, and waits a moment for the client to have heard it: a connection that is dropped at once may take the last
 /// words along.
 pub(super) async fn close(mut socket: WebSocket, frame: CloseFrame) {
+    let unread = frame.code == TOO_LARGE;
     let goodbye = async {
         if socket.send(Message::Close(Some(frame))).await.is_ok() {
             while let Some(Ok(_)) = socket.recv().await {}
+            if unread {
+                // Nothing is read any more, so its answer is not seen either; and what lies unread makes the system reset
+                // the connection as soon as it is dropped.
+                std::future::pending::<()>().await;
+            }
         }
     };
     let _ = timeout(GOODBYE, goodbye).await;

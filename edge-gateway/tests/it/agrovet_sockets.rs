@@ -402,3 +402,14 @@ async fn too_many_messages_are_refused_and_not_lost_in_silence() {
     assert_eq!((&error["code"], &error["client_msg_id"]), (&json!("rate_limited"), &json!(20)));
     assert!(error["retry_after_ms"].is_i64());
 }
+
+#[tokio::test]
+async fn a_frame_beyond_all_limits_closes_the_socket_and_says_so() {
+    let world = World::start().await;
+    let (ana, _, room) = world.two().await;
+    for kilobytes in [257, 1024] {
+        let mut socket = world.live(room, &ana).await;
+        socket.send(Message::text("x".repeat(kilobytes << 10))).await;
+        assert_eq!(socket.closed().await, 1009, "{kilobytes} KiB");
+    }
+}
