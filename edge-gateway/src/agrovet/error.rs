@@ -139,6 +139,10 @@ const NAMES: &[(&str, &str)] = &[
     ("student_card_id", "verification_student_card_id"),
     ("graduation_letter_id", "verification_graduation_letter_id"),
     ("media_ids", "images"),
+    ("text", "content"),
+    ("users", "participants_ids"),
+    ("muted_until", "until"),
+    ("waveform", "media_spectrum"),
 ];
 
 const KEY_REUSED: &str = "La Idempotency-Key ya se usó con otro contenido.";

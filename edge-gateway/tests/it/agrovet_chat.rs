@@ -288,3 +288,38 @@ async fn a_repeated_upload_leaves_no_file_behind() {
     let file = first.body["media_url"].as_str().and_then(|url| url.strip_prefix(&world.base)).expect("a file");
     assert_eq!(world.ask(world.get(file)).await.status, 200);
 }
+
+#[tokio::test]
+async fn what_is_wrong_is_named_as_the_frontend_names_it() {
+    let world = World::start().await;
+    let ana = world.agrovet("Ana", "59170000001", "consumer").await;
+    let beto = world.agrovet("Beto", "59170000002", "consumer").await;
+    let room = world.room_of(&ana, &beto).await;
+    let group = world.group_of(&ana, &[&beto]).await;
+    let mut story = Story::default();
+    let call = |method: Method, path: String, body: Value| {
+        let (world, token) = (&world, ana.token.clone());
+        async move { world.call(method, &format!("/api/chat/{path}"), &token, body).await }
+    };
+    let ancient = json!({ "until": "0001-01-01T00:00:00Z" });
+    story.tell("muted until long ago", &call(Method::POST, format!("rooms/{room}/mute/"), ancient).await);
+    let many: Vec<_> = (1000..3000).collect();
+    let people = json!({ "participants_ids": many });
+    story.tell("too many people", &call(Method::PATCH, format!("rooms/{group}/"), people).await);
+    let name = json!({ "room": room, "content": "x", "client_msg_id": "a\u{0}b" });
+    story.tell("a name with a NUL", &call(Method::POST, "messages/".into(), name).await);
+    let text = json!({ "room": room, "content": "a\u{0}b" });
+    story.tell("a text with a NUL", &call(Method::POST, "messages/".into(), text).await);
+    let most = (256 << 10) - 200;
+    let long = json!({ "room": room, "content": "x".repeat(most) });
+    story.tell("a text that is too long", &call(Method::POST, "messages/".into(), long).await);
+    let larger = json!({ "room": room, "content": "x".repeat(256 << 10) });
+    story.tell("a body that is too large", &call(Method::POST, "messages/".into(), larger.clone()).await);
+    let keyed = world.post("/api/chat/messages/").bearer_auth(&ana.token).header("idempotency-key", "k").json(&larger);
+    assert_eq!(world.ask(keyed).await.status, 413);
+    let texts =
+        form("image", "vaca.jpg", photo(1)).text("room", room.to_string()).text("content", "x".repeat(256 << 10));
+    let multipart = world.post("/api/chat/messages/").bearer_auth(&ana.token).multipart(texts);
+    assert_eq!(world.ask(multipart).await.status, 413);
+    insta::assert_snapshot!(story);
+}

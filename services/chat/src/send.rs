@@ -204,8 +204,10 @@ fn check(draft: &Draft) -> kit::Result<()> {
     if draft.client_msg_id.chars().count() > LONGEST_NAME {
         return Err(invalid_because("client_msg_id", "TOO_LARGE", "is too long"));
     }
-    if draft.text.contains('\0') || draft.client_msg_id.contains('\0') {
-        return Err(invalid("text", "text may not contain NUL characters"));
+    for (field, value) in [("text", &draft.text), ("client_msg_id", &draft.client_msg_id)] {
+        if value.contains('\0') {
+            return Err(invalid(field, "text may not contain NUL characters"));
+        }
     }
     if draft.waveform.len() > MOST_VALUES || draft.waveform.iter().any(|value| !(0.0..=1.0).contains(value)) {
         return Err(invalid("waveform", "at most 512 values from 0 to 1"));

@@ -419,6 +419,7 @@ impl Outgoing {
     fn error(error: FrameError) -> Self {
         let code = match error.reason.as_str() {
             "NOT_A_MEMBER" => "not_participant".to_owned(),
+            "INVALID_FIELDS" => "bad_frame".to_owned(),
             other => other.to_ascii_lowercase(),
         };
         Self::Error {
