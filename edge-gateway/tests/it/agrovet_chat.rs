@@ -32,7 +32,16 @@ async fn rooms_are_opened_read_changed_and_left() {
     story.tell("POST with what is no number", &post(json!({ "participants_ids": [2, "x", 1.5] })).await);
     story.tell("POST with no list", &post(json!({ "participants_ids": true })).await);
     story.tell("POST with a long name", &post(json!({ "name": "x".repeat(151), "is_private": "quizás" })).await);
-    let three = json!({ "name": "Toros", "participants_ids": [beto.id, beto.id, caro.id] });
+    // Each is one person, however often they are named.
+    let twice = post(json!({ "participants_ids": [ana.id, beto.id, beto.id] })).await;
+    assert_eq!((twice.status, &twice.body["id"]), (200, &json!(1)));
+    let oneself = json!({ "detail": "Un usuario no puede chatear consigo mismo." });
+    let doubled = post(json!({ "participants_ids": [beto.id, beto.id] })).await;
+    assert_eq!((doubled.status, &doubled.body), (400, &oneself), "two, and no group");
+    let group = json!([beto.id, beto.id, caro.id]);
+    assert_eq!(post(json!({ "participants_ids": group, "is_private": true })).await.status, 403);
+    assert_eq!(post(json!({ "participants_ids": group })).await.status, 403, "two others");
+    let three = json!({ "name": "Toros", "participants_ids": group, "is_private": false });
     story.tell("POST of a group", &post(three).await);
     story.tell("POST without a token", &world.ask(world.post(rooms).json(&json!({}))).await);
 

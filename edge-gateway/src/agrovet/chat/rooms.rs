@@ -1,5 +1,7 @@
 //! Rooms: opening, reading, changing and leaving them, and what the caller wants of one for themselves.
 
+use std::collections::HashSet;
+
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
@@ -83,7 +85,7 @@ impl Form for NewRoom {
     }
 }
 
-/// Under either name, each once. A form may repeat the name, or have all in one.
+/// Under either name. A form may repeat the name, or have all in one.
 fn people(f: &mut Fields) -> Option<Vec<i64>> {
     let [named, older] = ["participants_ids", "participants"].map(|name| {
         let mut all: Option<Vec<i64>> = None;
@@ -103,14 +105,18 @@ pub async fn create(
     caller: Caller,
     Input(NewRoom { name, private, people }): Input<NewRoom>,
 ) -> Result<NewOr<Room>> {
-    let (room, new) = match (private, people.len()) {
+    let mut seen = HashSet::new();
+    let each: Vec<_> = people.iter().copied().filter(|person| seen.insert(*person)).collect();
+    // One and the same twice are two, of whom the service says that they are one.
+    let pair = if people.len() == 2 { people } else { each.clone() };
+    let (room, new) = match (private, pair.len()) {
         (None | Some(true), 2) => {
-            let opened = open_pair(&edge, &people).await?;
+            let opened = open_pair(&edge, &pair).await?;
             (opened.room.unwrap_or_default(), opened.created)
         }
         (Some(true), _) => return Err(Error::detail(400, TWO)),
         (None | Some(false), _) => {
-            let request = CreateGroupRequest { name, users: people.into_iter().map(user).collect() };
+            let request = CreateGroupRequest { name, users: each.into_iter().map(user).collect() };
             (edge.rooms().create_group(request).await.on("USER_NOT_FOUND", 400, UNKNOWN)?.into_inner(), true)
         }
     };
