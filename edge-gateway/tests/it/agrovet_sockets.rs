@@ -34,7 +34,7 @@ impl World {
         answer.body
     }
 
-    async fn two(&self) -> (Person, Person, i64) {
+    pub(crate) async fn two(&self) -> (Person, Person, i64) {
         let ana = self.agrovet("Ana", "59170000001", "consumer").await;
         let beto = self.agrovet("Beto", "59170000002", "consumer").await;
         let room = self.room_of(&ana, &beto).await;
@@ -42,7 +42,7 @@ impl World {
     }
 
     /// A socket of a room that is told everything from now on.
-    async fn live(&self, room: i64, person: &Person) -> Socket {
+    pub(crate) async fn live(&self, room: i64, person: &Person) -> Socket {
         let mut socket = self.socket(&format!("/ws/chat/{room}/"), &person.token).await;
         assert_eq!(socket.next().await["type"], "live");
         socket

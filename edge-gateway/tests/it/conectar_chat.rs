@@ -9,13 +9,13 @@ use crate::story::Story;
 use crate::world::{Person, World};
 
 impl World {
-    async fn client_and_professional(&self) -> (Person, Person) {
+    pub(crate) async fn client_and_professional(&self) -> (Person, Person) {
         let ana = self.conectar("Ana", "ana@example.com", "CLIENTE").await;
         let beto = self.conectar("Beto", "beto@example.com", "PROFESIONAL").await;
         (ana, beto)
     }
 
-    async fn conversation(&self, client: &Person, professional: &Person) -> String {
+    pub(crate) async fn conversation(&self, client: &Person, professional: &Person) -> String {
         let form = json!({ "profesional_id": professional.id });
         let answer = self.call(Method::POST, "/api/v1/chat/conversations", &client.token, form).await;
         answer.body["id"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()

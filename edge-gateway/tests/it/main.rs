@@ -21,6 +21,7 @@ mod agrovet_users;
 mod agrovet_verifications;
 mod answer;
 mod calls;
+mod chats_apart;
 mod conectar_admin;
 mod conectar_auth;
 mod conectar_chat;

@@ -445,7 +445,7 @@ impl Link {
 }
 
 fn open(room: &Room, mark: Mark) -> Open {
-    let room = Some(RoomKey { key: Some(room_key::Key::Id(room.id.clone())) });
+    let room = Some(RoomKey { key: Some(room_key::Key::Id(room.id.clone())), ..Default::default() });
     match mark {
         Mark::After(sequence) => Open { room, after: Some(sequence), ..Open::default() },
         Mark::Since(change) => Open { room, since: Some(change), ..Open::default() },

@@ -85,7 +85,7 @@ impl Session {
     }
 
     pub(super) async fn room(&self, number: i64) -> anyhow::Result<Room> {
-        let room = RoomKey { key: Some(room_key::Key::Number(number)) };
+        let room = RoomKey { key: Some(room_key::Key::Number(number)), ..Default::default() };
         let request = self.request(GetRoomRequest { room: Some(room), messages: 0 });
         let answer = RoomServiceClient::new(self.channel.clone()).get_room(request).await;
         Ok(answer.map_err(|refusal| explained(&format!("opening room {number}"), &refusal))?.into_inner())

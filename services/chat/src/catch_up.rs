@@ -125,16 +125,17 @@ pub(crate) struct InboxRoom {
 /// Rooms of one inbox.
 pub(crate) const MOST_ROOMS: usize = 1_000;
 
-/// The `MOST_ROOMS` rooms of somebody that were active last.
-pub(crate) async fn list_inbox(db: &PgPool, user: Uuid) -> kit::Result<Vec<InboxRoom>> {
+/// The `MOST_ROOMS` rooms of somebody that were active last; of some kinds, if these are named.
+pub(crate) async fn list_inbox(db: &PgPool, user: Uuid, kinds: &[String]) -> kit::Result<Vec<InboxRoom>> {
     let rooms = sqlx::query_as!(
         InboxRoom,
         "select r.id, m.joined_change, r.number, r.members_count, r.last_change, m.cleared_through
          from members m join rooms r on r.id = m.room_id
-         where m.user_id = $1 and m.left_at is null
+         where m.user_id = $1 and m.left_at is null and (cardinality($3::text[]) = 0 or r.kind = any($3))
          order by r.last_activity_at desc nulls last, r.number desc limit $2",
         user,
-        MOST_ROOMS as i64
+        MOST_ROOMS as i64,
+        kinds
     );
     Ok(rooms.fetch_all(db).await?)
 }

@@ -28,6 +28,7 @@ use chrono::{DateTime, Datelike, TimeDelta, Utc};
 use kit::error::{Error, denied, invalid, not_found};
 use kit::identity::Revocations;
 use moka::sync::Cache;
+use proto::chat::v1::RoomKind;
 use proto::chat::v1::chat_service_server::ChatServiceServer;
 use proto::chat::v1::message_service_server::MessageServiceServer;
 use proto::chat::v1::moderation_service_server::ModerationServiceServer;
@@ -45,7 +46,7 @@ use crate::wire::Wire;
 
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
 
-/// Numbers of rooms whose ids are remembered: the pair never changes.
+/// Rooms whose number, id and kind are remembered: they never change.
 const REMEMBERED: u64 = 100_000;
 
 /// How long a room is remembered as one in which somebody writes.
@@ -86,6 +87,7 @@ pub struct Chat {
     revocations: Arc<Revocations>,
     moderation: moderation::Settings,
     room_ids: Cache<i64, Uuid>,
+    room_kinds: Cache<Uuid, RoomKind>,
     /// Who writes in a room at the moment; see `send`.
     turns: Cache<Uuid, Arc<tokio::sync::Mutex<()>>>,
     stop: kit::Stop,
@@ -109,6 +111,7 @@ impl Chat {
             revocations: kit.verifier.revocations().clone(),
             moderation,
             room_ids: Cache::new(REMEMBERED),
+            room_kinds: Cache::new(REMEMBERED),
             turns: Cache::builder().max_capacity(REMEMBERED).time_to_idle(BUSY).build(),
             stop: kit.stop.clone(),
         };

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use kit::wire::parse_id;
 
 use crate::people::Person;
+use crate::rooms::kind;
 use crate::{Chat, no_such_room, not_a_member};
 
 /// What a room's members share, locked.
@@ -30,20 +31,40 @@ pub(crate) struct Membership {
 }
 
 impl Chat {
-    /// The id behind either name. Reason: `ROOM_NOT_FOUND`.
+    /// The id behind either name, of a room of a kind that the key wants. Reason: `ROOM_NOT_FOUND`.
     pub(crate) async fn room_id(&self, key: Option<&RoomKey>) -> kit::Result<Uuid> {
-        match key.and_then(|key| key.key.as_ref()) {
-            Some(Key::Id(id)) => parse_id("room", id),
-            Some(Key::Number(number)) => {
-                if let Some(id) = self.room_ids.get(number) {
-                    return Ok(id);
+        let key = key.ok_or_else(no_such_room)?;
+        let id = match &key.key {
+            Some(Key::Id(id)) => parse_id("room", id)?,
+            Some(Key::Number(number)) => match self.room_ids.get(number) {
+                Some(id) => id,
+                None => {
+                    let (id, of) = fetch_id(&self.db, *number).await?.ok_or_else(no_such_room)?;
+                    self.room_ids.insert(*number, id);
+                    self.room_kinds.insert(id, kind(&of));
+                    id
                 }
-                let id = fetch_id(&self.db, *number).await?.ok_or_else(no_such_room)?;
-                self.room_ids.insert(*number, id);
-                Ok(id)
-            }
-            None => Err(no_such_room()),
+            },
+            None => return Err(no_such_room()),
+        };
+        if self.is_of(id, &key.kinds).await? { Ok(id) } else { Err(no_such_room()) }
+    }
+
+    /// Whether there is such a room of one of these kinds. Without kinds nobody asks, and the answer is yes.
+    pub(crate) async fn is_of(&self, room: Uuid, kinds: &[i32]) -> kit::Result<bool> {
+        if kinds.is_empty() {
+            return Ok(true);
         }
+        let known = match self.room_kinds.get(&room) {
+            Some(known) => known,
+            None => {
+                let Some(found) = fetch_kind(&self.db, room).await? else { return Ok(false) };
+                let found = kind(&found);
+                self.room_kinds.insert(room, found);
+                found
+            }
+        };
+        Ok(kinds.contains(&known.into()))
     }
 
     /// The caller's place in a room. Reasons: `ROOM_NOT_FOUND`, `NOT_A_MEMBER`.
@@ -55,8 +76,13 @@ impl Chat {
     }
 }
 
-async fn fetch_id(db: impl PgExecutor<'_>, number: i64) -> kit::Result<Option<Uuid>> {
-    Ok(sqlx::query_scalar!("select id from rooms where number = $1", number).fetch_optional(db).await?)
+async fn fetch_id(db: impl PgExecutor<'_>, number: i64) -> kit::Result<Option<(Uuid, String)>> {
+    let row = sqlx::query!("select id, kind from rooms where number = $1", number).fetch_optional(db).await?;
+    Ok(row.map(|row| (row.id, row.kind)))
+}
+
+async fn fetch_kind(db: impl PgExecutor<'_>, room: Uuid) -> kit::Result<Option<String>> {
+    Ok(sqlx::query_scalar!("select kind from rooms where id = $1", room).fetch_optional(db).await?)
 }
 
 async fn room_exists(db: impl PgExecutor<'_>, room: Uuid) -> kit::Result<bool> {
@@ -229,17 +255,26 @@ pub(crate) async fn list_listeners(
     Ok(listeners.fetch_all(db).await?)
 }
 
-/// Everybody with whom somebody shares a room of at most 100, at most 5,000 of them.
-pub(crate) async fn list_contacts(db: impl PgExecutor<'_>, user: Uuid) -> kit::Result<Vec<Person>> {
-    let people = sqlx::query_as!(
-        Person,
-        r#"select distinct m.user_id as "id!", m.user_number as "number!"
+/// Somebody with whom one shares rooms, and of which kinds these are.
+pub(crate) struct Contact {
+    pub(crate) id: Uuid,
+    pub(crate) number: i64,
+    pub(crate) kinds: Vec<String>,
+}
+
+/// Everybody with whom somebody shares a room of at most 100, at most 5,000 of them; of some kinds, if these are named.
+pub(crate) async fn list_contacts(db: impl PgExecutor<'_>, user: Uuid, kinds: &[String]) -> kit::Result<Vec<Contact>> {
+    let contacts = sqlx::query_as!(
+        Contact,
+        r#"select m.user_id as "id!", m.user_number as "number!", array_agg(distinct r.kind) as "kinds!"
            from members me
            join rooms r on r.id = me.room_id and r.members_count <= 100
            join members m on m.room_id = me.room_id and m.user_id <> $1 and m.left_at is null
-           where me.user_id = $1 and me.left_at is null
+           where me.user_id = $1 and me.left_at is null and (cardinality($2::text[]) = 0 or r.kind = any($2))
+           group by m.user_id, m.user_number
            order by "number!" limit 5000"#,
-        user
+        user,
+        kinds
     );
-    Ok(people.fetch_all(db).await?)
+    Ok(contacts.fetch_all(db).await?)
 }

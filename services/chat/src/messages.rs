@@ -20,6 +20,7 @@ use self::sql::*;
 use crate::members::{LockedRoom, fetch_membership, is_blocked, lock_room};
 use crate::moderation::{CENSORED, is_condemned};
 use crate::receipts::fill_receipts;
+use crate::rooms::kind_names;
 use crate::send::check_text;
 use crate::{Chat, blocked, moment, not_a_member};
 
@@ -30,9 +31,9 @@ const COUNTED: i64 = 10_000;
 impl MessageService for Chat {
     async fn get_message(&self, request: Request<GetMessageRequest>) -> Result<Response<Message>, Status> {
         let caller = caller(&request)?;
-        let (id, number) = key(request.get_ref().message.as_ref())?;
+        let wanted = wanted(request.get_ref().message.as_ref())?;
         let mut conn = self.db.acquire().await.map_err(kit::Error::from)?;
-        let row = fetch_message(&mut *conn, id, number, caller.id).await?.ok_or_else(no_such_message)?;
+        let row = fetch_message(&mut *conn, &wanted, caller.id).await?.ok_or_else(no_such_message)?;
         let mut messages = [row.into()];
         fill_receipts(&mut conn, &mut messages).await?;
         let [message] = messages;
@@ -45,7 +46,7 @@ impl MessageService for Chat {
     ) -> Result<Response<ListMessagesResponse>, Status> {
         let caller = caller(&request)?;
         let request = request.into_inner();
-        let page = match room_key(&request.room_id, request.room_number) {
+        let page = match room_key(&request.room_id, request.room_number, &request.kinds) {
             Some(key) => {
                 let room = self.room_id(Some(&key)).await?;
                 self.list_in_room(caller, room, &request).await?
@@ -61,7 +62,7 @@ impl MessageService for Chat {
     ) -> Result<Response<SearchMessagesResponse>, Status> {
         let caller = caller(&request)?;
         let request = request.into_inner();
-        let room = match room_key(&request.room_id, request.room_number) {
+        let room = match room_key(&request.room_id, request.room_number, &request.kinds) {
             Some(key) => Some(self.room_id(Some(&key)).await?),
             None => None,
         };
@@ -71,11 +72,12 @@ impl MessageService for Chat {
         let Some(query) = typed(&request.query) else {
             return Ok(Response::new(SearchMessagesResponse::default()));
         };
-        let scope = format!("SearchMessages {} {room:?} {query}", caller.id);
+        let kinds = kind_names(&request.kinds);
+        let scope = format!("SearchMessages {} {room:?} {kinds:?} {query}", caller.id);
         let before = self.pager.open(&scope, &request.page_token)?.unwrap_or(i64::MAX);
         let limit = size(request.page_size, 20, 100);
         let mut conn = self.db.acquire().await.map_err(kit::Error::from)?;
-        let mut rows = search_messages(&mut *conn, caller.id, room, &query, before, limit + 1).await?;
+        let mut rows = search_messages(&mut *conn, caller.id, room, &kinds, &query, before, limit + 1).await?;
         let more = rows.len() as i64 > limit;
         rows.truncate(limit as usize);
         let next_page_token = match rows.last() {
@@ -103,8 +105,8 @@ impl MessageService for Chat {
         &self,
         request: Request<ListVersionsRequest>,
     ) -> Result<Response<ListVersionsResponse>, Status> {
-        let (id, number) = key(request.get_ref().message.as_ref())?;
-        let row = fetch_any_message(&self.db, id, number).await?.ok_or_else(no_such_message)?;
+        let wanted = wanted(request.get_ref().message.as_ref())?;
+        let row = fetch_any_message(&self.db, &wanted).await?.ok_or_else(no_such_message)?;
         let version = |row: VersionRow| Version {
             text: row.text,
             replaced_at: Some(timestamp(row.replaced_at)),
@@ -177,12 +179,12 @@ impl Chat {
         caller: Caller,
         message: Option<&MessageKey>,
     ) -> kit::Result<(sqlx::PgTransaction<'static>, LockedRoom, MessageRow)> {
-        let (id, number) = key(message)?;
+        let wanted = wanted(message)?;
         let mut tx = kit::db::begin(&self.db).await?;
-        let seen = fetch_message(&mut *tx, id, number, caller.id).await?.ok_or_else(no_such_message)?;
+        let seen = fetch_message(&mut *tx, &wanted, caller.id).await?.ok_or_else(no_such_message)?;
         let room = lock_room(&mut tx, seen.room_id).await?.ok_or_else(no_such_message)?;
         // Again, because it may have changed while we waited.
-        let row = fetch_message(&mut *tx, Some(seen.id), None, caller.id).await?.ok_or_else(no_such_message)?;
+        let row = fetch_message(&mut *tx, &Wanted::id(seen.id), caller.id).await?.ok_or_else(no_such_message)?;
         Ok((tx, room, row))
     }
 
@@ -254,20 +256,21 @@ impl Chat {
             return Err(invalid("room_id", "sequences are those of a room"));
         }
         let sent_before = request.sent_before.map(|at| moment("sent_before", at)).transpose()?;
-        let scope = format!("ListMessages {} {sent_before:?} {}", caller.id, request.newest_first);
+        let kinds = kind_names(&request.kinds);
+        let scope = format!("ListMessages {} {kinds:?} {sent_before:?} {}", caller.id, request.newest_first);
         // Rooms interleave, so a page is a number of rows to leave out.
         let from: Option<i64> = self.pager.open(&scope, &request.page_token)?;
         let skip = from.unwrap_or(request.skip.into()).min(COUNTED);
         let limit = size(request.page_size, 50, 200);
         let mut conn = self.db.acquire().await?;
         let mut rows = match request.newest_first {
-            true => list_everywhere_newest(&mut *conn, caller.id, sent_before, skip, limit + 1).await?,
-            false => list_everywhere_oldest(&mut *conn, caller.id, sent_before, skip, limit + 1).await?,
+            true => list_everywhere_newest(&mut *conn, caller.id, &kinds, sent_before, skip, limit + 1).await?,
+            false => list_everywhere_oldest(&mut *conn, caller.id, &kinds, sent_before, skip, limit + 1).await?,
         };
         let more = rows.len() as i64 > limit && skip + limit <= COUNTED;
         rows.truncate(limit as usize);
         let next_page_token = if more { self.pager.seal(&scope, &(skip + limit))? } else { String::new() };
-        let total = count_everywhere(&mut *conn, caller.id, sent_before).await?.min(COUNTED);
+        let total = count_everywhere(&mut *conn, caller.id, &kinds, sent_before).await?.min(COUNTED);
         let messages = with_receipts(&mut conn, rows).await?;
         Ok(ListMessagesResponse { messages, next_page_token, total_size: total as i32 })
     }
@@ -290,23 +293,25 @@ fn typed(text: &str) -> Option<String> {
     Some(others.iter().map(|word| format!("{word} & ")).collect::<String>() + last + ":*")
 }
 
-fn key(key: Option<&MessageKey>) -> kit::Result<(Option<Uuid>, Option<i64>)> {
-    match key.and_then(|key| key.key.as_ref()) {
-        Some(Key::Id(id)) => Ok((Some(parse_id("message", id)?), None)),
-        Some(Key::Number(number)) => Ok((None, Some(*number))),
-        None => Err(no_such_message()),
-    }
+fn wanted(key: Option<&MessageKey>) -> kit::Result<Wanted> {
+    let key = key.ok_or_else(no_such_message)?;
+    let (id, number) = match &key.key {
+        Some(Key::Id(id)) => (Some(parse_id("message", id)?), None),
+        Some(Key::Number(number)) => (None, Some(*number)),
+        None => return Err(no_such_message()),
+    };
+    Ok(Wanted { id, number, kinds: kind_names(&key.kinds) })
 }
 
 /// The room that a request names, if it names one.
-fn room_key(id: &str, number: i64) -> Option<RoomKey> {
+fn room_key(id: &str, number: i64, kinds: &[i32]) -> Option<RoomKey> {
     use proto::chat::v1::room_key::Key;
     let key = match (id.is_empty(), number) {
         (false, _) => Key::Id(id.to_owned()),
         (true, 0) => return None,
         (true, number) => Key::Number(number),
     };
-    Some(RoomKey { key: Some(key) })
+    Some(RoomKey { key: Some(key), kinds: kinds.to_vec() })
 }
 
 pub(crate) fn no_such_message() -> kit::Error {

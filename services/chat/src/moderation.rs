@@ -33,7 +33,8 @@ use crate::hub::{Audience, Line, News, Packet};
 use crate::members::{LockedRoom, lock_room};
 use crate::messages::no_such_message;
 use crate::messages::sql::{
-    MessageRow, Rewrite, fetch_any_message, fetch_censored, insert_censored, list_lately, rewrite_message,
+    MessageRow, Rewrite, Wanted, fetch_any_message, fetch_censored, insert_censored, list_lately,
+    rewrite_message,
 };
 use sql::*;
 
@@ -101,12 +102,12 @@ impl ModerationService for Chat {
         let request = request.into_inner();
         let message = parse_id("message_id", &request.message_id)?;
         let now = self.clock.now();
-        let seen = fetch_any_message(&self.db, Some(message), None).await?.ok_or_else(no_such_message)?;
+        let seen = fetch_any_message(&self.db, &Wanted::id(message)).await?.ok_or_else(no_such_message)?;
 
         let mut tx = begin(&self.db).await?;
         lock_room(&mut tx, seen.room_id).await?.ok_or_else(no_such_message)?;
         // Again, because it may have changed while we waited. Notices of the platform are nobody's infraction.
-        let row = fetch_any_message(&mut *tx, Some(message), None).await?.ok_or_else(no_such_message)?;
+        let row = fetch_any_message(&mut *tx, &Wanted::id(message)).await?.ok_or_else(no_such_message)?;
         let sender = row.sender_id.ok_or_else(no_such_message)?;
         let review = Review { message: &row, sender, verdict: request.verdict(), reviewer, note: &request.reason };
         let changed = review.change_message(&mut tx, now).await?;

@@ -22,6 +22,7 @@ use crate::hub::{Audience, Line, News, Packet};
 use crate::members::list_contacts;
 use crate::people::Person;
 use crate::queue::Parcel;
+use crate::rooms::{kind, kind_names};
 
 /// How long a replica's word holds, and how often it gives it again. With a look every second this is how old a presence
 /// can be after kill -9.
@@ -333,23 +334,29 @@ impl Chat {
 
     /// In a room: those who have it open. Else: the inboxes of everybody who shares a room with them.
     async fn tell_presence(&self, here: Here, online: bool, last_seen: Option<DateTime<Utc>>) {
-        let presence = proto::chat::v1::Presence {
-            user_id: here.person.id.to_string(),
-            user_number: here.person.number,
-            online,
-            last_seen_at: last_seen.map(timestamp),
+        let frame = |kinds: &[String]| {
+            Some(Frame::Presence(proto::chat::v1::Presence {
+                user_id: here.person.id.to_string(),
+                user_number: here.person.number,
+                online,
+                last_seen_at: last_seen.map(timestamp),
+                kinds: kinds.iter().map(|name| kind(name).into()).collect(),
+            }))
         };
-        let frame = Some(Frame::Presence(presence));
         match here.place {
             Place::Room(room) => {
-                let frame = ServerFrame { room_id: room.to_string(), frame, ..ServerFrame::default() };
+                let frame = ServerFrame { room_id: room.to_string(), frame: frame(&[]), ..ServerFrame::default() };
                 let news = News::Frame(Parcel::new(room, frame));
                 self.hub.tell(Packet { line: Line::Room(room), audience: Audience::AllBut(here.person.id), news });
             }
-            Place::Anywhere => match list_contacts(&self.db, here.person.id).await {
+            Place::Anywhere => match list_contacts(&self.db, here.person.id, &[]).await {
                 Ok(contacts) => {
-                    let parcel = Parcel::new(Uuid::nil(), ServerFrame { frame, ..ServerFrame::default() });
+                    // One for each set of kinds, of which there are few.
+                    let mut parcels: HashMap<Vec<String>, Arc<Parcel>> = HashMap::new();
                     for contact in contacts {
+                        let parcel = parcels.entry(contact.kinds).or_insert_with_key(|kinds| {
+                            Parcel::new(Uuid::nil(), ServerFrame { frame: frame(kinds), ..ServerFrame::default() })
+                        });
                         let news = News::Frame(parcel.clone());
                         self.hub.tell(Packet { line: Line::Person(contact.id), audience: Audience::All, news });
                     }
@@ -359,14 +366,16 @@ impl Chat {
         }
     }
 
-    /// The contacts of somebody, only some of them if these are named, and themselves.
+    /// The contacts of somebody, only some of them if these are named, or kinds of rooms; and themselves.
     pub(crate) async fn presence_of(
         &self,
         me: Person,
         only: &[UserKey],
+        kinds: &[i32],
     ) -> kit::Result<Vec<proto::chat::v1::Presence>> {
         use proto::chat::v1::user_key::Key;
-        let mut people = list_contacts(&self.db, me.id).await?;
+        let contacts = list_contacts(&self.db, me.id, &kind_names(kinds)).await?;
+        let mut people: Vec<_> = contacts.iter().map(|one| Person { id: one.id, number: one.number }).collect();
         people.push(me);
         people.sort_by_key(|person| person.number);
         if !only.is_empty() {
@@ -387,6 +396,7 @@ impl Chat {
             user_number: person.number,
             online,
             last_seen_at: seen.get(&person.id).filter(|_| !online).copied().map(timestamp),
+            kinds: Vec::new(),
         };
         Ok(people.iter().zip(online).map(presence).collect())
     }

@@ -96,9 +96,9 @@ impl Chat {
     }
 
     /// Marks everything delivered in all rooms of a person who has just come.
-    pub(crate) async fn deliver_pending(&self, user: Uuid) -> kit::Result<()> {
+    pub(crate) async fn deliver_pending(&self, user: Uuid, kinds: &[String]) -> kit::Result<()> {
         let now = self.clock.now();
-        let moved = advance_all_delivered(&self.db, user, now).await?;
+        let moved = advance_all_delivered(&self.db, user, now, kinds).await?;
         self.tell_delivered(&moved).await
     }
 
@@ -307,7 +307,12 @@ async fn advance_delivered(
     Ok(moved.fetch_all(db).await?)
 }
 
-async fn advance_all_delivered(db: impl PgExecutor<'_>, user: Uuid, now: DateTime<Utc>) -> kit::Result<Vec<Moved>> {
+async fn advance_all_delivered(
+    db: impl PgExecutor<'_>,
+    user: Uuid,
+    now: DateTime<Utc>,
+    kinds: &[String],
+) -> kit::Result<Vec<Moved>> {
     let moved = sqlx::query_as!(
         Moved,
         r#"with locked as materialized (
@@ -315,6 +320,7 @@ async fn advance_all_delivered(db: impl PgExecutor<'_>, user: Uuid, now: DateTim
                    greatest($2, m.marked_at) as at
                from members m join rooms r on r.id = m.room_id
                where m.user_id = $1 and m.left_at is null and m.delivered_through < r.last_sequence
+                   and (cardinality($3::text[]) = 0 or r.kind = any($3))
                order by m.room_id
                limit 1000
                for update of m
@@ -335,7 +341,8 @@ async fn advance_all_delivered(db: impl PgExecutor<'_>, user: Uuid, now: DateTim
                moved.before as "before!", moved.through as "through!", moved.at as "at!"
            from moved join rooms r on r.id = moved.room_id"#,
         user,
-        now
+        now,
+        kinds
     );
     Ok(moved.fetch_all(db).await?)
 }

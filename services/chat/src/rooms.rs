@@ -467,7 +467,7 @@ impl From<MemberRow> for Member {
     }
 }
 
-fn kind(name: &str) -> RoomKind {
+pub(crate) fn kind(name: &str) -> RoomKind {
     RoomKind::from_str_name(&format!("ROOM_KIND_{name}")).unwrap_or_default()
 }
 
@@ -475,8 +475,9 @@ fn kind_name(kind: RoomKind) -> &'static str {
     kind.as_str_name().trim_start_matches("ROOM_KIND_")
 }
 
-fn kind_names(kinds: &[i32]) -> Vec<String> {
-    kinds.iter().filter_map(|kind| RoomKind::try_from(*kind).ok()).map(|kind| kind_name(kind).to_owned()).collect()
+/// Kinds that we do not know stay in the list, where no room has them: without any it would mean all.
+pub(crate) fn kind_names(kinds: &[i32]) -> Vec<String> {
+    kinds.iter().map(|kind| RoomKind::try_from(*kind).map_or_else(|_| String::new(), |k| kind_name(k).into())).collect()
 }
 
 fn self_chat() -> kit::Error {

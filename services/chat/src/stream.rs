@@ -30,6 +30,7 @@ use crate::people::Person;
 use crate::presence::{Here, Place, Stay};
 use crate::queue::{Next, Parcel, Queue};
 use crate::receipts::MOST_MEMBERS;
+use crate::rooms::kind_names;
 use crate::{Chat, not_a_member};
 
 /// Frames between us and HTTP/2, whose own window holds the rest.
@@ -82,7 +83,8 @@ impl ChatService for Chat {
     ) -> Result<Response<ListPresenceResponse>, Status> {
         let caller = caller(&request)?;
         let me = Person { id: caller.id, number: caller.number };
-        let people = self.presence_of(me, &request.get_ref().users).await?;
+        let ListPresenceRequest { users, kinds } = request.get_ref();
+        let people = self.presence_of(me, users, kinds).await?;
         Ok(Response::new(ListPresenceResponse { people }))
     }
 }
@@ -105,6 +107,8 @@ struct Stream {
     caller: Caller,
     /// The room, or nothing for an inbox.
     room: Option<Uuid>,
+    /// Of which kinds the rooms are that it tells of; of any when there are none.
+    kinds: Arc<[i32]>,
     /// Whether messages are sent.
     messages: bool,
     /// Whether the client has been here before.
@@ -169,6 +173,7 @@ impl Chat {
             chat: self.clone(),
             caller,
             room,
+            kinds: open.room.as_ref().map_or(&open.kinds, |key| &key.kinds).as_slice().into(),
             messages: room.is_some() || open.messages,
             comes_back: open.since.is_some() || open.after.is_some(),
             moderated: false,
@@ -211,7 +216,7 @@ impl Stream {
         let Some(room) = self.room else {
             self.sit_down(true).await?;
             self._stay = Some(self.chat.come(Here { place: Place::Anywhere, person: me }).await);
-            self.chat.deliver_pending(me.id).await?;
+            self.chat.deliver_pending(me.id, &kind_names(&self.kinds)).await?;
             return Ok(ServerFrame { frame: Some(Frame::Opened(opened)), ..ServerFrame::default() });
         };
         let seat = self.chat.hub.join(Line::Room(room), &self.reader).await;
@@ -240,7 +245,7 @@ impl Stream {
     /// Takes a seat in every room of the person, and leaves those that are not theirs any more. Of a room that they
     /// entered while the stream stood, everything since is told.
     async fn sit_down(&mut self, first: bool) -> kit::Result<()> {
-        let rooms = list_inbox(&self.chat.db, self.caller.id).await?;
+        let rooms = list_inbox(&self.chat.db, self.caller.id, &kind_names(&self.kinds)).await?;
         // If there are more rooms than that, this one may only have become active again.
         let complete = rooms.len() < MOST_ROOMS;
         self.rooms.retain(|id, _| rooms.iter().any(|room| room.id == *id));
@@ -375,7 +380,7 @@ impl Stream {
 
     async fn forward(&mut self, parcel: &Parcel) -> Result<(), End> {
         let Some(change) = parcel.change else {
-            if !self.wants(&parcel.frame) {
+            if !self.wants(&parcel.frame) || !self.covers(parcel).await? {
                 return Ok(());
             }
             let mut frame = parcel.frame.clone();
@@ -403,6 +408,21 @@ impl Stream {
             Some(Frame::Presence(_)) => frame.room_id.is_empty() == self.room.is_none(),
             Some(Frame::Receipt(_)) => true,
             _ => self.messages,
+        }
+    }
+
+    /// Whether a frame that is no change is about a room, or somebody, that this stream tells of.
+    async fn covers(&self, parcel: &Parcel) -> Result<bool, End> {
+        match &parcel.frame.frame {
+            Some(Frame::Presence(presence)) if parcel.room.is_nil() => {
+                let shared = &presence.kinds;
+                Ok(self.kinds.is_empty() || shared.is_empty() || shared.iter().any(|kind| self.kinds.contains(kind)))
+            }
+            // Who has what of one's own is told on every stream.
+            Some(Frame::Receipt(news)) if !news.read && !self.rooms.contains_key(&parcel.room) => {
+                Box::pin(self.chat.is_of(parcel.room, &self.kinds)).await.map_err(End::Failed)
+            }
+            _ => Ok(true),
         }
     }
 
@@ -501,13 +521,13 @@ impl Stream {
 
     /// What a client's frame asks for, to be done while the stream goes on. Its answer is for this stream alone.
     fn act(&self, said: Streaming<ClientFrame>, frame: Said) -> Waiting {
-        let (chat, caller, stream_room) = (self.chat.clone(), self.caller, self.room);
+        let (chat, caller, stream_room, kinds) = (self.chat.clone(), self.caller, self.room, self.kinds.clone());
         let name = match &frame {
             Said::Send(send) => send.draft.as_ref().map(|draft| draft.client_msg_id.clone()).unwrap_or_default(),
             _ => String::new(),
         };
         Box::pin(async move {
-            let answer = chat.follow(caller, stream_room, frame).await;
+            let answer = chat.follow(caller, stream_room, &kinds, frame).await;
             Happened::Done(said, answer.unwrap_or_else(|error| Some(refusal(error, name))))
         })
     }
@@ -541,7 +561,13 @@ impl Told {
 
 impl Chat {
     /// Does what a client's frame asks for. The answer, if there is one besides what everybody hears.
-    async fn follow(&self, caller: Caller, stream: Option<Uuid>, frame: Said) -> kit::Result<Option<ServerFrame>> {
+    async fn follow(
+        &self,
+        caller: Caller,
+        stream: Option<Uuid>,
+        kinds: &[i32],
+        frame: Said,
+    ) -> kit::Result<Option<ServerFrame>> {
         match frame {
             Said::Open(_) => Err(invalid_because("frame", "BAD_FRAME", "a stream is opened once")),
             Said::Send(send) => {
@@ -579,7 +605,7 @@ impl Chat {
             }
             Said::AskOnline(_) => {
                 let me = Person { id: caller.id, number: caller.number };
-                let mut people = self.presence_of(me, &[]).await?;
+                let mut people = self.presence_of(me, &[], kinds).await?;
                 people.retain(|person| person.online);
                 let frame = Some(Frame::Online(Online { people }));
                 Ok(Some(ServerFrame { frame, ..ServerFrame::default() }))

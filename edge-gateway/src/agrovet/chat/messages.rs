@@ -19,7 +19,7 @@ use crate::Edge;
 use crate::address::Base;
 use crate::agrovet::chat::frames::{self, ChatMessage};
 use crate::agrovet::chat::{
-    Beside, Message, NO_SUCH_ROOM, Receipt, existing, hidden, message, room, room_named, shown,
+    Beside, Message, NO_SUCH_ROOM, Receipt, existing, hidden, kinds, message, room, room_named, shown,
 };
 use crate::agrovet::page::{Page, Paged};
 use crate::agrovet::users::{Staff, drop_file, take_back};
@@ -58,7 +58,7 @@ pub async fn list(
     };
     let paged = page
         .fetch(|page_size, skip| {
-            let request = ListMessagesRequest { room_number, page_size, skip, ..Default::default() };
+            let request = ListMessagesRequest { room_number, kinds: kinds(), page_size, skip, ..Default::default() };
             let mut messages = edge.messages();
             async move {
                 match messages.list_messages(request).await {
@@ -141,8 +141,9 @@ pub async fn of_room(
     }
     let paged = page
         .fetch(|page_size, skip| {
+            let kinds = kinds();
             let request =
-                ListMessagesRequest { room_number, newest_first: true, page_size, skip, ..Default::default() };
+                ListMessagesRequest { room_number, kinds, newest_first: true, page_size, skip, ..Default::default() };
             let mut messages = edge.messages();
             async move {
                 let answer = messages.list_messages(request).await?.into_inner();
@@ -162,6 +163,7 @@ async fn around(edge: &Edge, base: Base, room_number: i64, cursor: Cursor) -> Re
     let newest_first = cursor.after.is_none();
     let request = ListMessagesRequest {
         room_number,
+        kinds: kinds(),
         after: sequence_of(edge, room_number, cursor.after).await?,
         before: sequence_of(edge, room_number, cursor.before).await?,
         newest_first,
@@ -211,8 +213,8 @@ pub async fn last_messages(
 ) -> Result<Json<Vec<Message>>> {
     let room_number = room_named(room.map(Value::String), "Se requiere 'room' query param válido.")?;
     let limit = limit.and_then(|limit| limit.parse().ok()).unwrap_or(50i64).clamp(1, 200);
-    let request =
-        ListMessagesRequest { room_number, newest_first: true, page_size: limit as i32, ..Default::default() };
+    let (kinds, page_size) = (kinds(), limit as i32);
+    let request = ListMessagesRequest { room_number, kinds, newest_first: true, page_size, ..Default::default() };
     let answer = edge.messages().list_messages(request).await.on("ROOM_NOT_FOUND", 404, NO_SUCH_ROOM)?;
     let mut messages = answer.into_inner().messages;
     messages.reverse();
@@ -455,6 +457,7 @@ pub async fn search(
     let request = SearchMessagesRequest {
         query: words.clone(),
         room_number: room.map_or(0, existing),
+        kinds: kinds(),
         page_size: page.size() as i32,
         page_token,
         ..Default::default()

@@ -24,15 +24,16 @@ const LATEST: i32 = 20;
 const NO_SUCH_ROOM: &str = "Sala no existe.";
 const ROOM_IS_A_NUMBER: &str = "'room' debe ser un id numérico válido.";
 
-/// The rooms of this dialect; jobs of the other one are none of its business.
+/// The rooms of this dialect. Deals are the other one's: whatever is asked of `chat` is asked of these kinds, so that no
+/// other room exists here.
 const KINDS: [RoomKind; 2] = [RoomKind::Pair, RoomKind::Group];
 
 pub fn room(number: i64) -> RoomKey {
-    RoomKey { key: Some(room_key::Key::Number(number)) }
+    RoomKey { key: Some(room_key::Key::Number(number)), kinds: kinds() }
 }
 
 pub fn message(number: i64) -> MessageKey {
-    MessageKey { key: Some(message_key::Key::Number(number)) }
+    MessageKey { key: Some(message_key::Key::Number(number)), kinds: kinds() }
 }
 
 pub fn user(number: i64) -> UserKey {

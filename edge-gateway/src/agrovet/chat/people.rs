@@ -8,7 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::address::Base;
-use crate::agrovet::chat::{Beside, Person, user};
+use crate::agrovet::chat::{Beside, Person, kinds, user};
 use crate::agrovet::{Agrovet, Result, time};
 use crate::form::{Fields, Form};
 use crate::input::{Input, Path, Query};
@@ -48,7 +48,7 @@ pub async fn presence(
     _: Caller,
     Query(Of(numbers)): Query<Of>,
 ) -> Result<Json<Vec<Presence>>> {
-    let request = ListPresenceRequest { users: numbers.into_iter().map(user).collect() };
+    let request = ListPresenceRequest { users: numbers.into_iter().map(user).collect(), kinds: kinds() };
     let people = edge.chat().list_presence(request).await?.into_inner().people;
     Ok(Json(people.into_iter().map(Presence::from).collect()))
 }

@@ -13,7 +13,7 @@ use tonic::Code;
 use crate::Edge;
 use crate::address::Base;
 use crate::agrovet::chat::frames::{ChatMessage, Incoming, Outgoing, Senseless, What};
-use crate::agrovet::chat::room;
+use crate::agrovet::chat::{kinds, room};
 use crate::agrovet::error::{BAD_TOKEN, NO_CREDENTIALS, UNAVAILABLE};
 use crate::agrovet::{Agrovet, Error, Result};
 use crate::form::{Fields, Form};
@@ -48,7 +48,7 @@ pub async fn chat(
     Query(From { after, since }): Query<From>,
     knock: Knock,
 ) -> Result<Response> {
-    let open = Open { room: Some(room(number)), after, since, messages: false };
+    let open = Open { room: Some(room(number)), after, since, ..Open::default() };
     enter(&edge, knock, open, Some(number)).await
 }
 
@@ -66,7 +66,7 @@ pub async fn presence(
     Query(Messages(messages)): Query<Messages>,
     knock: Knock,
 ) -> Result<Response> {
-    enter(&edge, knock, Open { messages, ..Open::default() }, None).await
+    enter(&edge, knock, Open { messages, kinds: kinds(), ..Open::default() }, None).await
 }
 
 async fn enter(edge: &Agrovet, knock: Knock, open: Open, room: Option<i64>) -> Result<Response> {

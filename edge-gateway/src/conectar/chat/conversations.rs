@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::Edge;
-use crate::conectar::chat::{ChatRead, LONGEST, people_of, room};
+use crate::conectar::chat::{ChatRead, LONGEST, kinds, people_of, room};
 use crate::conectar::{Conectar, Result, time};
 use crate::form::{Fields, Form, Wrong};
 use crate::input::{Input, Path, Query};
@@ -38,7 +38,7 @@ impl Form for Part {
 
 async fn fetch(edge: &Edge, part: Part) -> Result<Vec<ChatRead>> {
     let request = ListRoomsRequest {
-        kinds: vec![RoomKind::Deal.into()],
+        kinds: kinds(),
         messages: 1,
         page_size: part.limit as i32,
         skip: ((part.page - 1) * part.limit) as i32,
@@ -71,7 +71,7 @@ pub async fn list_counted(
 }
 
 async fn unread(edge: &Edge) -> Result<i32> {
-    let request = CountUnreadRequest { kinds: vec![RoomKind::Deal.into()] };
+    let request = CountUnreadRequest { kinds: kinds() };
     Ok(edge.rooms().count_unread(request).await?.into_inner().messages)
 }
 
@@ -119,7 +119,7 @@ async fn open(edge: &Edge, form: NewConversation) -> Result<(v1::Room, bool)> {
     if let Some(text) = form.first {
         // The frontend sends what failed a second time, so the same first words are said once.
         let name = format!("inicial:{}", URL_SAFE_NO_PAD.encode(&sha256(text.as_bytes())[..16]));
-        let key = v1::RoomKey { key: Some(room_key::Key::Id(room.id.clone())) };
+        let key = v1::RoomKey { key: Some(room_key::Key::Id(room.id.clone())), ..Default::default() };
         let draft = Draft { text, client_msg_id: name, ..Default::default() };
         let request = SendMessageRequest { room: Some(key), draft: Some(draft) };
         let sent = edge.chat().send_message(request).await?.into_inner();

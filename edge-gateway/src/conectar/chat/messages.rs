@@ -9,7 +9,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::Edge;
-use crate::conectar::chat::{LONGEST, MessageRead, message, room, shown};
+use crate::conectar::chat::{LONGEST, MessageRead, kinds, message, room, shown};
 use crate::conectar::{Conectar, On, Result};
 use crate::form::{Fields, Form, Wrong};
 use crate::input::{Input, Path, Query};
@@ -46,6 +46,7 @@ pub async fn list(
     let moment = |millis: i64| Timestamp { seconds: millis / 1000, nanos: (millis % 1000) as i32 * 1_000_000 };
     let request = ListMessagesRequest {
         room_id: id.to_string(),
+        kinds: kinds(),
         sent_before: window.before.map(moment),
         newest_first: true,
         page_size: window.limit as i32,

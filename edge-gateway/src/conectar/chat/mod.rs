@@ -10,7 +10,7 @@ pub mod socket;
 use kit::identity::Roles;
 use prost_types::Timestamp;
 use proto::access::v1::Role;
-use proto::chat::v1::{self, MessageKey, MessageKind, RoomKey, message_key, room_key};
+use proto::chat::v1::{self, MessageKey, MessageKind, RoomKey, RoomKind, message_key, room_key};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -32,12 +32,17 @@ const KINDS: &[(MessageKind, &str)] = &[
     (MessageKind::System, "system"),
 ];
 
+/// The rooms of this dialect. Whatever is asked of `chat` is asked of this kind, so that no other room exists here.
+fn kinds() -> Vec<i32> {
+    vec![RoomKind::Deal.into()]
+}
+
 fn room(id: Uuid) -> RoomKey {
-    RoomKey { key: Some(room_key::Key::Id(id.to_string())) }
+    RoomKey { key: Some(room_key::Key::Id(id.to_string())), kinds: kinds() }
 }
 
 fn message(id: Uuid) -> MessageKey {
-    MessageKey { key: Some(message_key::Key::Id(id.to_string())) }
+    MessageKey { key: Some(message_key::Key::Id(id.to_string())), kinds: kinds() }
 }
 
 /// What a message says, whatever became of it.

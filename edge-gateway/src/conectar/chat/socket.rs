@@ -57,7 +57,7 @@ pub async fn chat(
         let guest = knock.admit(&edge, &MANNERS).await?;
         // A room that is no UUID does not exist, which is no other refusal than not being in it.
         let id = Uuid::try_parse(&id).unwrap_or_default();
-        let open = Open { room: Some(room(id)), after, since, messages: false };
+        let open = Open { room: Some(room(id)), after, since, ..Open::default() };
         let upstream = guest.open(&edge, open).await?;
         Ok((guest, upstream))
     };

@@ -81,30 +81,48 @@ macro_rules! messages {
     };
 }
 
+/// Which message, by either name.
+#[derive(Default)]
+pub(crate) struct Wanted {
+    pub(crate) id: Option<Uuid>,
+    pub(crate) number: Option<i64>,
+    /// Of which kinds its room may be; of any when there are none.
+    pub(crate) kinds: Vec<String>,
+}
+
+impl Wanted {
+    pub(crate) fn id(id: Uuid) -> Self {
+        Self { id: Some(id), ..Self::default() }
+    }
+}
+
 /// A message in a room of this member; nobody else's exists, nor what they cleared away.
 pub(crate) async fn fetch_message(
     db: impl PgExecutor<'_>,
-    id: Option<Uuid>,
-    number: Option<i64>,
+    wanted: &Wanted,
     user: Uuid,
 ) -> kit::Result<Option<MessageRow>> {
     let row = messages!(
         "join members me on me.room_id = m.room_id and me.user_id = $3 and me.left_at is null
-         where (m.id = $1 or m.number = $2) and m.sequence > me.cleared_through",
-        id,
-        number,
-        user
+         where (m.id = $1 or m.number = $2) and m.sequence > me.cleared_through
+             and (cardinality($4::text[]) = 0 or r.kind = any($4))",
+        wanted.id,
+        wanted.number,
+        user,
+        &wanted.kinds
     );
     Ok(row.fetch_optional(db).await?)
 }
 
 /// Any message, for administrators.
-pub(crate) async fn fetch_any_message(
-    db: impl PgExecutor<'_>,
-    id: Option<Uuid>,
-    number: Option<i64>,
-) -> kit::Result<Option<MessageRow>> {
-    Ok(messages!("where m.id = $1 or m.number = $2", id, number).fetch_optional(db).await?)
+pub(crate) async fn fetch_any_message(db: impl PgExecutor<'_>, wanted: &Wanted) -> kit::Result<Option<MessageRow>> {
+    let row = messages!(
+        "where (m.id = $1 or m.number = $2) and (cardinality($3::text[]) = 0 or r.kind = any($3))",
+        wanted.id,
+        wanted.number,
+        &wanted.kinds
+    );
+    Ok(row.fetch_optional(db).await?)
 }
 
 /// Locks nothing: the caller holds the room's lock.
@@ -191,6 +209,7 @@ pub(crate) async fn list_latest(
 pub(crate) async fn list_everywhere_oldest(
     db: impl PgExecutor<'_>,
     user: Uuid,
+    kinds: &[String],
     sent_before: Option<DateTime<Utc>>,
     skip: i64,
     limit: i64,
@@ -198,6 +217,7 @@ pub(crate) async fn list_everywhere_oldest(
     let rows = messages!(
         "join (
              select first.id from members me
+             join rooms mine on mine.id = me.room_id
              cross join lateral (
                  select id, number from messages
                  where room_id = me.room_id and sequence > me.cleared_through
@@ -205,13 +225,15 @@ pub(crate) async fn list_everywhere_oldest(
                  order by sequence limit $2::bigint + $3::bigint
              ) first
              where me.user_id = $1 and me.left_at is null
+                 and (cardinality($5::text[]) = 0 or mine.kind = any($5))
              order by first.number offset $2 limit $3
          ) page on page.id = m.id
          order by m.number",
         user,
         skip,
         limit,
-        sent_before
+        sent_before,
+        kinds
     );
     Ok(rows.fetch_all(db).await?)
 }
@@ -219,6 +241,7 @@ pub(crate) async fn list_everywhere_oldest(
 pub(crate) async fn list_everywhere_newest(
     db: impl PgExecutor<'_>,
     user: Uuid,
+    kinds: &[String],
     sent_before: Option<DateTime<Utc>>,
     skip: i64,
     limit: i64,
@@ -226,6 +249,7 @@ pub(crate) async fn list_everywhere_newest(
     let rows = messages!(
         "join (
              select last.id from members me
+             join rooms mine on mine.id = me.room_id
              cross join lateral (
                  select id, number from messages
                  where room_id = me.room_id and sequence > me.cleared_through
@@ -233,13 +257,15 @@ pub(crate) async fn list_everywhere_newest(
                  order by sequence desc limit $2::bigint + $3::bigint
              ) last
              where me.user_id = $1 and me.left_at is null
+                 and (cardinality($5::text[]) = 0 or mine.kind = any($5))
              order by last.number desc offset $2 limit $3
          ) page on page.id = m.id
          order by m.number desc",
         user,
         skip,
         limit,
-        sent_before
+        sent_before,
+        kinds
     );
     Ok(rows.fetch_all(db).await?)
 }
@@ -248,6 +274,7 @@ pub(crate) async fn list_everywhere_newest(
 pub(crate) async fn count_everywhere(
     db: impl PgExecutor<'_>,
     user: Uuid,
+    kinds: &[String],
     sent_before: Option<DateTime<Utc>>,
 ) -> kit::Result<i64> {
     let count = sqlx::query_scalar!(
@@ -255,9 +282,10 @@ pub(crate) async fn count_everywhere(
                as "count!"
            from members me join rooms r on r.id = me.room_id
            cross join lateral (select coalesce(sequence_at(r.id, $2), r.last_sequence + 1) as sequence) before
-           where me.user_id = $1 and me.left_at is null"#,
+           where me.user_id = $1 and me.left_at is null and (cardinality($3::text[]) = 0 or r.kind = any($3))"#,
         user,
-        sent_before
+        sent_before,
+        kinds
     );
     Ok(count.fetch_one(db).await?)
 }
@@ -267,6 +295,7 @@ pub(crate) async fn search_messages(
     db: impl PgExecutor<'_>,
     user: Uuid,
     room: Option<Uuid>,
+    kinds: &[String],
     words: &str,
     before: i64,
     limit: i64,
@@ -274,7 +303,9 @@ pub(crate) async fn search_messages(
     let rows = messages!(
         "join members me on me.room_id = m.room_id and me.user_id = $1 and me.left_at is null
          where m.room_id = any(array(
-             select room_id from members where user_id = $1 and left_at is null and ($2::uuid is null or room_id = $2)
+             select mine.room_id from members mine join rooms its on its.id = mine.room_id
+             where mine.user_id = $1 and mine.left_at is null and ($2::uuid is null or mine.room_id = $2)
+                 and (cardinality($6::text[]) = 0 or its.kind = any($6))
          ))
              and m.searched @@ to_tsquery('simple', plain($3)) and m.number < $4
              and m.sequence > me.cleared_through
@@ -283,7 +314,8 @@ pub(crate) async fn search_messages(
         room,
         words,
         before,
-        limit
+        limit,
+        kinds
     );
     Ok(rows.fetch_all(db).await?)
 }

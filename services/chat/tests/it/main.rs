@@ -7,6 +7,7 @@ mod firebase;
 mod firebase_fake;
 mod firebase_inward;
 mod history;
+mod kinds;
 mod messages;
 mod moderation;
 mod plans;
@@ -367,11 +368,11 @@ impl Line {
 }
 
 fn key(room: &Room) -> RoomKey {
-    RoomKey { key: Some(room_key::Key::Id(room.id.clone())) }
+    RoomKey { key: Some(room_key::Key::Id(room.id.clone())), ..Default::default() }
 }
 
 fn named(message: &Message) -> MessageKey {
-    MessageKey { key: Some(message_key::Key::Id(message.id.clone())) }
+    MessageKey { key: Some(message_key::Key::Id(message.id.clone())), ..Default::default() }
 }
 
 fn receipt(frame: Frame) -> Option<ReceiptNews> {

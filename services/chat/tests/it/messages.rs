@@ -66,8 +66,9 @@ async fn a_message_is_what_was_sent() {
     let [receipt] = message.receipts.as_slice() else { panic!("one recipient") };
     assert_eq!((receipt.user_number, receipt.delivered_at, receipt.read_at), (2, None, None));
     assert_eq!(ben.get(&message).await.unwrap(), message);
-    let by_number =
-        GetMessageRequest { message: Some(MessageKey { key: Some(message_key::Key::Number(message.number)) }) };
+    let by_number = GetMessageRequest {
+        message: Some(MessageKey { key: Some(message_key::Key::Number(message.number)), ..Default::default() }),
+    };
     assert_eq!(ben.messages().get_message(by_number).await.unwrap().into_inner(), message);
     let room = ben.see(&room).await.unwrap();
     assert_eq!((room.last_sequence, room.last_change, room.last_activity_at), (1, 1, message.created_at));

@@ -111,12 +111,12 @@ async fn no_question_reads_a_whole_table() {
         // Pages of history.
         (&["order by m.sequence offset $4"][..], format!("{large}, 20000, 30000, 0, 51")),
         (&["order by m.sequence desc offset $4"], format!("{large}, 0, 9223372036854775807, 0, 51")),
-        (&["order by first.number offset $2"], format!("{me}, 0, 51, null")),
-        (&["order by last.number desc offset $2"], format!("{me}, 0, 51, {moment}")),
-        (&["select coalesce(sequence_at(r.id, $2)"], format!("{me}, {moment}")),
+        (&["order by first.number offset $2"], format!("{me}, 0, 51, null, '{{}}'")),
+        (&["order by last.number desc offset $2"], format!("{me}, 0, 51, {moment}, '{{GROUP}}'")),
+        (&["select coalesce(sequence_at(r.id, $2)"], format!("{me}, {moment}, '{{}}'")),
         (&["select sequence_at($1, $2)"], format!("{large}, {moment}")),
         (&["latest on latest.room"], format!("array[{large}], array[0], 20")),
-        (&["m.searched @@"], format!("{me}, null, 'vaca & toro:*', 9223372036854775807, 21")),
+        (&["m.searched @@"], format!("{me}, null, 'vaca & toro:*', 9223372036854775807, 21, '{{GROUP}}'")),
         // Coming back.
         (&["m.sent_change > $2"], format!("{large}, 29000, 30000, 0, 200")),
         (&["m.change > $3 and m.sent_change <= $2"], format!("{large}, 29000, 50000, 0, 200")),
@@ -132,16 +132,16 @@ async fn no_question_reads_a_whole_table() {
         (&["with had as"], format!("{large}, {me}, 29990, 100")),
         (&["m.room_id, m.position, mark.through"], format!("array[{large}], array[29950], array[30000], 100")),
         (&["sequence > moved.after"], format!("array[{large}], array[{me}], array[29990], array[30000]")),
-        (&["m.delivered_through < r.last_sequence"], format!("{me}, {moment}")),
+        (&["m.delivered_through < r.last_sequence"], format!("{me}, {moment}, '{{}}'")),
         (&["sender_id is distinct from $2", "sequence <= $4"], format!("{large}, {me}, 29990, 30000, 1000")),
         (&["insert into read_ahead"], format!("{large}, {me}, 29990, array[5, 6]::bigint[], '{{}}', {moment}")),
         (&["select m.sequence - 1 from messages m"], format!("{large}, {me}, 29990, 30000")),
         // Single messages.
-        (&["(m.id = $1 or m.number = $2) and m.sequence > me.cleared_through"], format!("null, 500, {me}")),
+        (&["(m.id = $1 or m.number = $2) and m.sequence > me.cleared_through"], format!("null, 500, {me}, '{{}}'")),
         (&["m.client_msg_id = $3"], format!("{large}, {me}, '400'")),
         // People.
-        (&["order by \"number!\" limit 5000"], me.clone()),
-        (&["nulls last, r.number desc limit $2"], format!("{me}, 1000")),
+        (&["order by \"number!\" limit 5000"], format!("{me}, '{{}}'")),
+        (&["nulls last, r.number desc limit $2"], format!("{me}, 1000, '{{}}'")),
         (&["as \"notified!\""], format!("{large}, {me}, {moment}, '400'")),
         (&["as \"blocked!\"", "r.kind <> 'GROUP'"], format!("{large}, {me}")),
     ] {

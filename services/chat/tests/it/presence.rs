@@ -44,7 +44,7 @@ async fn a_reload_is_no_farewell_and_leaving_is_remembered() {
     let news = at_ana.find(|frame| if let Frame::Presence(presence) = frame { Some(presence) } else { None }).await;
     assert_eq!((news.user_number, news.online), (2, false), "the next that is told, and there was nothing between");
     assert_eq!(news.last_seen_at.unwrap().seconds, world.harness.clock.now().timestamp());
-    let request = ListPresenceRequest { users: vec![ben.key()] };
+    let request = ListPresenceRequest { users: vec![ben.key()], ..Default::default() };
     let people = ana.chat().list_presence(request).await.unwrap().into_inner().people;
     let [seen] = people.as_slice() else { panic!("only Ben: {people:?}") };
     assert_eq!((seen.online, seen.last_seen_at), (false, news.last_seen_at));
@@ -62,7 +62,7 @@ async fn only_contacts_are_told_and_only_they_may_ask() {
     assert_eq!(at_ana.find(presence).await, (2, true));
     assert_eq!(carla.online().await, (vec![3], 0));
     let users = vec![ben.key(), dora.key(), UserKey { key: Some(user_key::Key::Number(999)) }];
-    let asked = ListPresenceRequest { users };
+    let asked = ListPresenceRequest { users, ..Default::default() };
     assert!(carla.chat().list_presence(asked.clone()).await.unwrap().into_inner().people.is_empty());
     assert_eq!(ana.chat().list_presence(asked).await.unwrap().into_inner().people.len(), 1);
     // The first thing that Carla hears is about somebody whom she knows.

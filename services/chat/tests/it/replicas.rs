@@ -245,7 +245,7 @@ async fn subscribing_is_hearing_without_speaking() {
     }
     assert_eq!(said, ["2", "3", "4"]);
     assert_eq!(refused(subscribe(&stranger, open).await.map(drop)), (Code::PermissionDenied, "NOT_A_MEMBER".into()));
-    let nowhere = RoomKey { key: Some(room_key::Key::Number(0)) };
+    let nowhere = RoomKey { key: Some(room_key::Key::Number(0)), ..Default::default() };
     let open = Open { room: Some(nowhere), ..Open::default() };
     assert_eq!(refused(subscribe(&ben, open).await.map(drop)), (Code::NotFound, "ROOM_NOT_FOUND".into()));
     assert_eq!(refused(ben.chat().subscribe(SubscribeRequest { open: None }).await.map(drop)).0, Code::InvalidArgument);

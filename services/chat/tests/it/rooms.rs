@@ -329,7 +329,10 @@ async fn rooms_are_for_their_members() {
     assert_eq!(refused(ana.want(&nowhere, None, None).await), not_found());
     let read = MarkReadRequest { room: Some(key(&nowhere)), ..Default::default() };
     assert_eq!(refused(ana.mark_read(read).await), not_found());
-    let number = GetRoomRequest { room: Some(RoomKey { key: Some(room_key::Key::Number(-1)) }), messages: 0 };
+    let number = GetRoomRequest {
+        room: Some(RoomKey { key: Some(room_key::Key::Number(-1)), ..Default::default() }),
+        messages: 0,
+    };
     assert_eq!(refused(ana.rooms().get_room(number).await), not_found());
 }
 
@@ -344,7 +347,8 @@ async fn whoever_has_not_signed_in_is_let_in_nowhere() {
             assert_eq!(answer.map(drop).unwrap_err().code(), Code::Unauthenticated, stringify!($rpc));
         )*};
     }
-    let (user, message) = (Some(ben.key()), Some(MessageKey { key: Some(message_key::Key::Number(1)) }));
+    let (user, message) =
+        (Some(ben.key()), Some(MessageKey { key: Some(message_key::Key::Number(1)), ..Default::default() }));
     closed! { rooms:
         open_pair(OpenPairRequest { kind: RoomKind::Pair.into(), users: vec![ben.key()], ..Default::default() }),
         create_group(CreateGroupRequest::default()),
@@ -434,8 +438,10 @@ async fn leaving_a_group_hands_it_on_and_the_last_takes_it_along() {
 
     let (one, other) = tokio::join!(ben.leave(&room), carla.leave(&room));
     assert!(one.is_ok() && other.is_ok());
-    let by_number =
-        GetRoomRequest { room: Some(RoomKey { key: Some(room_key::Key::Number(room.number)) }), messages: 0 };
+    let by_number = GetRoomRequest {
+        room: Some(RoomKey { key: Some(room_key::Key::Number(room.number)), ..Default::default() }),
+        messages: 0,
+    };
     assert_eq!(refused(ben.rooms().get_room(by_number).await), not_found());
     assert_eq!(refused(ben.try_send(&room, Draft { text: "x".into(), ..Draft::default() }).await), not_found());
     let versions = ListVersionsRequest { message: Some(named(&message)) };

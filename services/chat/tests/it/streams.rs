@@ -51,7 +51,10 @@ async fn who_comes_back_hears_what_they_missed_once_and_in_order() {
     assert_eq!(line.message().await.text, "6");
 
     let request = EditMessageRequest {
-        message: Some(MessageKey { key: Some(message_key::Key::Number(ana.history(&room).await[0].number)) }),
+        message: Some(MessageKey {
+            key: Some(message_key::Key::Number(ana.history(&room).await[0].number)),
+            ..Default::default()
+        }),
         text: "uno".into(),
     };
     ana.messages().edit_message(request).await.unwrap();
@@ -108,8 +111,9 @@ async fn mistakes_end_nothing() {
     assert_eq!(line.find(error).await.0, "BAD_FRAME");
     line.said.send(ClientFrame { frame: None }).await.unwrap();
     assert_eq!(line.find(error).await.0, "BAD_FRAME");
-    let (nothing, nowhere) = (MessageKey { key: Some(message_key::Key::Id("zz".into())) }, "zz".to_owned());
-    let no_room = Some(RoomKey { key: Some(room_key::Key::Id(nowhere.clone())) });
+    let (nothing, nowhere) =
+        (MessageKey { key: Some(message_key::Key::Id("zz".into())), ..Default::default() }, "zz".to_owned());
+    let no_room = Some(RoomKey { key: Some(room_key::Key::Id(nowhere.clone())), ..Default::default() });
     for said in [
         Said::Delete(Delete { message: Some(nothing.clone()) }),
         Said::Edit(Edit { message: Some(nothing), text: "x".into() }),
@@ -133,7 +137,7 @@ async fn a_room_is_for_its_members() {
     let carla = world.person(3);
     let open = Open { room: Some(key(&room)), ..Open::default() };
     assert_eq!(refused(carla.try_connect(open).await.map(|_| ())), (Code::PermissionDenied, "NOT_A_MEMBER".into()));
-    let nowhere = RoomKey { key: Some(room_key::Key::Number(999)) };
+    let nowhere = RoomKey { key: Some(room_key::Key::Number(999)), ..Default::default() };
     let open = Open { room: Some(nowhere), ..Open::default() };
     assert_eq!(refused(carla.try_connect(open).await.map(|_| ())), (Code::NotFound, "ROOM_NOT_FOUND".into()));
     let draft = Draft { text: "hola".into(), ..Draft::default() };
