@@ -61,23 +61,34 @@ pub fn is_fragment(text: &str) -> bool {
 /// What is told only by this text together with the messages that the same person sent just before it, oldest first:
 /// `once` / `cinco cinco cinco cero` / `cero uno cuatro dos`. Only fragments are put together, see [`is_fragment`].
 pub fn find_across(previous: &[&str], text: &str) -> Vec<Kind> {
+    find_around(previous, text, &[])
+}
+
+/// The same of a text that stands between what its sender said before and after it, in their order.
+pub fn find_around(previous: &[&str], text: &str, following: &[&str]) -> Vec<Kind> {
     if !is_fragment(text) {
         return Vec::new();
     }
     let fragments = previous.iter().rev().take(PIECES).take_while(|text| is_fragment(text)).count();
-    let mut pieces = &previous[previous.len() - fragments..];
-    // What was told before this text was told then.
-    while let [_, rest @ ..] = pieces {
-        if find(&pieces.join(" ")).is_empty() {
-            break;
-        }
-        pieces = rest;
+    let mut before = &previous[previous.len() - fragments..];
+    let fragments = following.iter().take(PIECES).take_while(|text| is_fragment(text)).count();
+    let mut after = &following[..fragments];
+    // What is told without this text was told otherwise.
+    while let [_, rest @ ..] = before
+        && !find(&before.join(" ")).is_empty()
+    {
+        before = rest;
     }
-    if pieces.is_empty() {
+    while let [rest @ .., _] = after
+        && !find(&after.join(" ")).is_empty()
+    {
+        after = rest;
+    }
+    if before.is_empty() && after.is_empty() {
         return Vec::new();
     }
     let alone = find(text);
-    let together = find(&format!("{} {text}", pieces.join(" ")));
+    let together = find(&[before, &[text], after].concat().join(" "));
     together.into_iter().filter(|kind| !alone.contains(kind)).collect()
 }
 
@@ -172,6 +183,16 @@ mod tests {
     }
 
     #[test]
+    fn a_piece_may_stand_before_the_others_or_between_them() {
+        assert_eq!(find_around(&[], "once cinco cinco", &["cinco cero", "cero uno cuatro dos"]), [Kind::Phone]);
+        assert_eq!(find_around(&["once", "cinco cinco"], "cinco cero", &["cero uno cuatro dos"]), [Kind::Phone]);
+        assert_eq!(find_around(&["juan.obras"], "arroba", &["gmail", "dale"]), [Kind::Email]);
+        assert_eq!(find_around(&["¿cuántos metros?"], "45", &["o 50 mejor"]), []);
+        assert_eq!(find_around(&[], "¿lo anotaste?", &["11 5550 0142"]), [], "that is told without it");
+        assert_eq!(find_around(&["11"], "Necesito pintar un cuarto de la casa esta semana", &["5550 0142"]), []);
+    }
+
+    #[test]
     fn a_long_message_is_read_to_its_end() {
         // Were the reading quadratic in any of these, this would take minutes.
         for unit in
@@ -188,7 +209,7 @@ mod tests {
         #[test]
         fn no_text_makes_it_panic(text: String, previous: Vec<String>) {
             let previous: Vec<_> = previous.iter().map(String::as_str).collect();
-            let _ = (find(&text), find_across(&previous, &text));
+            let _ = (find(&text), find_across(&previous, &text), find_around(&[], &text, &previous));
         }
 
         #[test]

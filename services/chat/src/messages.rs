@@ -144,7 +144,7 @@ impl Chat {
             return Ok(with_receipts(&mut tx, vec![row]).await?.remove(0));
         }
         let now = self.now();
-        let told = self.told(&mut tx, &room, caller.id, text, now).await?;
+        let told = self.told_instead(&mut tx, &room, &row, text, now).await?;
         let shown = if told.is_empty() { text } else { CENSORED };
         let rewrite = Rewrite { text: shown, cause: "EDITED", keep_media: true, censored: !told.is_empty(), now };
         let edited = rewrite_message(&mut tx, &row, &rewrite).await?;

@@ -33,7 +33,7 @@ use crate::hub::{Audience, Line, News, Packet};
 use crate::members::{LockedRoom, lock_room};
 use crate::messages::no_such_message;
 use crate::messages::sql::{
-    MessageRow, Rewrite, Wanted, fetch_any_message, fetch_censored, insert_censored, list_lately,
+    MessageRow, Rewrite, Wanted, fetch_any_message, fetch_censored, insert_censored, list_around, list_lately,
     rewrite_message,
 };
 use sql::*;
@@ -222,20 +222,50 @@ impl Chat {
         text: &str,
         now: DateTime<Utc>,
     ) -> kit::Result<Vec<Kind>> {
-        if !self.moderation.cover(&room.kind) {
-            return Ok(Vec::new());
+        match self.told_alone(tx, room, sender, text, now).await? {
+            Some(told) => Ok(told),
+            None => told_lately(tx, room, sender, None, text, now).await,
         }
-        if fetch_standing(&mut *tx, sender).await?.is_some_and(|standing| standing.banned(now)) {
+    }
+
+    /// The same of what a message is to say instead. Whoever reads the room finds it between its neighbours, and whoever
+    /// has it open hears it behind what was said lately.
+    pub(crate) async fn told_instead(
+        &self,
+        tx: &mut PgConnection,
+        room: &LockedRoom,
+        message: &MessageRow,
+        text: &str,
+        now: DateTime<Utc>,
+    ) -> kit::Result<Vec<Kind>> {
+        let Some(sender) = message.sender_id else { return Ok(Vec::new()) };
+        if let Some(told) = self.told_alone(&mut *tx, room, sender, text, now).await? {
+            return Ok(told);
+        }
+        let around = list_around(&mut *tx, message, LATELY, now - LATELY).await?;
+        let (before, after) = around.split_at(around.partition_point(|(sequence, _)| *sequence < message.sequence));
+        let [before, after] = [before, after].map(|side| side.iter().map(|(_, text)| &**text).collect::<Vec<_>>());
+        let told = contact::find_around(&before, text, &after);
+        if told.is_empty() { told_lately(tx, room, sender, Some(message.id), text, now).await } else { Ok(told) }
+    }
+
+    /// What a text tells by itself; nothing, if it may be a part of something that is told in pieces.
+    async fn told_alone(
+        &self,
+        tx: &mut PgConnection,
+        room: &LockedRoom,
+        sender: Uuid,
+        text: &str,
+        now: DateTime<Utc>,
+    ) -> kit::Result<Option<Vec<Kind>>> {
+        if !self.moderation.cover(&room.kind) {
+            return Ok(Some(Vec::new()));
+        }
+        if fetch_standing(tx, sender).await?.is_some_and(|standing| standing.banned(now)) {
             return Err(banned());
         }
         let told = contact::find(text);
-        if !told.is_empty() || !contact::is_fragment(text) {
-            return Ok(told);
-        }
-        let mut before = list_lately(&mut *tx, room.id, sender, room.last_sequence, now - LATELY).await?;
-        before.reverse();
-        let before: Vec<_> = before.iter().map(String::as_str).collect();
-        Ok(contact::find_across(&before, text))
+        Ok(Some(told).filter(|told| !told.is_empty() || !contact::is_fragment(text)))
     }
 
     /// Whether those who are banned may not be in this room. Reason, if this person is: `CHAT_BANNED`.
@@ -288,6 +318,21 @@ impl Chat {
         settle(tx, &mut standing, &told).await?;
         Ok(banned)
     }
+}
+
+/// What a text tells together with what its sender wrote just before, but for the message that is to say it.
+async fn told_lately(
+    tx: &mut PgConnection,
+    room: &LockedRoom,
+    sender: Uuid,
+    except: Option<Uuid>,
+    text: &str,
+    now: DateTime<Utc>,
+) -> kit::Result<Vec<Kind>> {
+    let mut before = list_lately(tx, room.id, sender, except, room.last_sequence, now - LATELY).await?;
+    before.reverse();
+    let before: Vec<_> = before.iter().map(String::as_str).collect();
+    Ok(contact::find_across(&before, text))
 }
 
 /// Whether an administrator has decided that a message was wrong.

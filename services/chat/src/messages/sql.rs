@@ -1,4 +1,4 @@
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use proto::chat::v1::{Message, MessageKind};
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
@@ -523,26 +523,51 @@ pub(crate) async fn fetch_censored(db: impl PgExecutor<'_>, message: Uuid) -> ki
     Ok(text.fetch_optional(db).await?)
 }
 
-/// What somebody wrote in a room lately, the latest first. Only among its last few messages, so it costs no more in a
-/// long room.
+/// What somebody wrote in a room lately, the latest first, but for one message. Only among its last few messages, so it
+/// costs no more in a long room.
 pub(crate) async fn list_lately(
     db: impl PgExecutor<'_>,
     room: Uuid,
     sender: Uuid,
+    except: Option<Uuid>,
     last_sequence: i64,
     since: DateTime<Utc>,
 ) -> kit::Result<Vec<String>> {
     let texts = sqlx::query_scalar!(
         "select text from messages
          where room_id = $1 and sequence > $2 and sender_id = $3 and created_at >= $4
-             and deleted_at is null and not censored
+             and id is distinct from $5 and deleted_at is null and not censored
          order by sequence desc limit 12",
         room,
         last_sequence - 30,
         sender,
-        since
+        since,
+        except
     );
     Ok(texts.fetch_all(db).await?)
+}
+
+/// What the sender of a message wrote around it, in its order, with the places: up to `window` before or after it, or
+/// since `lately`. Only among the messages next to it.
+pub(crate) async fn list_around(
+    db: impl PgExecutor<'_>,
+    message: &MessageRow,
+    window: TimeDelta,
+    lately: DateTime<Utc>,
+) -> kit::Result<Vec<(i64, String)>> {
+    let rows = sqlx::query!(
+        "select sequence, text from messages
+         where room_id = $1 and sequence between $2::bigint - 30 and $2 + 30 and sequence <> $2 and sender_id = $3
+             and (created_at between $4 and $5 or created_at >= $6) and deleted_at is null and not censored
+         order by sequence",
+        message.room_id,
+        message.sequence,
+        message.sender_id,
+        message.created_at - window,
+        message.created_at + window,
+        lately
+    );
+    Ok(rows.fetch_all(db).await?.into_iter().map(|row| (row.sequence, row.text)).collect())
 }
 
 pub(crate) struct VersionRow {

@@ -129,6 +129,50 @@ async fn details_told_in_pieces_are_censored_with_the_last_piece() {
 }
 
 #[tokio::test]
+async fn an_edit_that_completes_a_detail_is_censored_wherever_it_stands() {
+    let world = World::start().await;
+    let (ana, ben, room) = world.dealers().await;
+    let first = ana.say(&room, "hola").await.unwrap();
+    let second = ana.say(&room, "50").await.unwrap();
+    ben.say(&room, "dale").await.unwrap();
+    let third = ana.say(&room, "0142").await.unwrap();
+    assert!(!second.censored && !third.censored);
+    let edited = ana.edit(&first, "mi cel 1155").await.unwrap();
+    assert_eq!((edited.text.as_str(), edited.censored), (CENSORED, true), "the first of three");
+    assert_eq!(ana.standing().await, (1, false));
+
+    let between = world.person(3);
+    let room = between.deal(&ben).await;
+    let pieces = ["once", "hola", "cero uno cuatro dos"];
+    let mut sent = Vec::new();
+    for piece in pieces {
+        sent.push(between.say(&room, piece).await.unwrap());
+    }
+    assert!(!between.edit(&sent[1], "buenas").await.unwrap().censored);
+    assert!(between.edit(&sent[1], "cinco cinco cinco cero").await.unwrap().censored, "the one in the middle");
+
+    // What it said before is not read with it.
+    let honest = world.person(4);
+    let room = honest.deal(&ben).await;
+    let sent = honest.say(&room, "11 5550").await.unwrap();
+    assert!(!honest.edit(&sent, "0142").await.unwrap().censored);
+
+    // Long ago nobody reads together, unless the rest is told now.
+    let patient = world.person(5);
+    let room = patient.deal(&ben).await;
+    let old = patient.say(&room, "hola").await.unwrap();
+    world.harness.clock.advance(Duration::from_secs(900));
+    let other = patient.say(&room, "cero uno cuatro dos").await.unwrap();
+    world.harness.clock.advance(Duration::from_secs(900));
+    let patient = world.person(5);
+    assert!(!patient.edit(&old, "once cinco cinco cinco cero").await.unwrap().censored);
+    patient.edit(&old, "hola").await.unwrap();
+    patient.edit(&other, "dale").await.unwrap();
+    patient.say(&room, "cero uno cuatro dos").await.unwrap();
+    assert!(patient.edit(&old, "once cinco cinco cinco cero").await.unwrap().censored);
+}
+
+#[tokio::test]
 async fn an_edit_is_read_like_a_message_and_one_message_is_one_infraction() {
     let world = World::start().await;
     let (ana, ben, room) = world.dealers().await;
