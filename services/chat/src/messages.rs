@@ -144,6 +144,8 @@ impl Chat {
             return Ok(with_receipts(&mut tx, vec![row]).await?.remove(0));
         }
         let now = self.now();
+        // Only what changes something counts: who comes back says again whatever was not acknowledged.
+        self.limits.take(caller.id, now)?;
         let told = self.told_instead(&mut tx, &room, &row, text, now).await?;
         let shown = if told.is_empty() { text } else { CENSORED };
         let rewrite = Rewrite { text: shown, cause: "EDITED", keep_media: true, censored: !told.is_empty(), now };

@@ -485,3 +485,20 @@ async fn repeating_what_is_stored_is_never_too_often() {
     assert_eq!(refused(ana.try_send(&room, draft("tres")).await).1, "RATE_LIMITED");
     assert!(!ana.try_send(&room, first).await.unwrap().created, "what is stored is answered all the same");
 }
+
+#[tokio::test]
+async fn edits_count_like_messages_and_repeats_of_them_do_not() {
+    let world = World::limited("3/10").await;
+    let (ana, _, room) = world.pair().await;
+    let sent = ana.send(&room, "uno").await;
+    ana.edit(&sent, "dos").await.unwrap();
+    for _ in 0..5 {
+        assert_eq!(ana.edit(&sent, "dos").await.unwrap().text, "dos");
+    }
+    ana.edit(&sent, "tres").await.unwrap();
+    let limited = (Code::ResourceExhausted, "RATE_LIMITED".to_owned());
+    assert_eq!(refused(ana.edit(&sent, "cuatro").await), limited);
+    assert_eq!(refused(ana.try_send(&room, draft("cuatro")).await), limited);
+    world.harness.clock.advance(Duration::from_secs(10));
+    assert_eq!(ana.edit(&sent, "cuatro").await.unwrap().text, "cuatro");
+}
