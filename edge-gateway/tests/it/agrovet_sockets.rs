@@ -413,3 +413,30 @@ async fn a_frame_beyond_all_limits_closes_the_socket_and_says_so() {
         assert_eq!(socket.closed().await, 1009, "{kilobytes} KiB");
     }
 }
+
+#[tokio::test]
+async fn who_is_taken_out_of_a_group_hears_it_on_their_inbox_and_nothing_more_of_it() {
+    let world = World::start().await;
+    let (ana, beto, room) = world.two().await;
+    let caro = world.agrovet("Caro", "59170000003", "consumer").await;
+    let group = world.group_of(&ana, &[&beto, &caro]).await.as_i64().expect("a number");
+    let mut inbox = world.socket("/ws/presence/?messages=true", &beto.token).await;
+    world.says(&ana, group, "todos").await;
+    assert_eq!(inbox.until("chat_message").await["text"], "todos");
+
+    let form = json!({ "participants_ids": [ana.id, caro.id] });
+    let changed = world.call(Method::PATCH, &format!("/api/chat/rooms/{group}/"), &ana.token, form).await;
+    assert_eq!(changed.status, 200, "{changed}");
+    let removed = json!({ "type": "removed_from_room", "room_id": group.to_string() });
+    assert_eq!(inbox.until("removed_from_room").await, removed);
+    world.says(&ana, group, "sin Beto").await;
+    world.says(&ana, room, "te saqué").await;
+    loop {
+        let frame = inbox.next().await;
+        assert_ne!(frame["room_id"], json!(group.to_string()), "{frame}");
+        if frame["type"] == "chat_message" {
+            assert_eq!(frame["text"], "te saqué");
+            break;
+        }
+    }
+}

@@ -292,7 +292,7 @@ impl Conversation {
             }
             Some(Heard::Closing(closing)) => return self.closed(closing).await,
             // Who looks at this room and who is here are two things; the inbox tells the second.
-            Some(Heard::Presence(_) | Heard::Opened(_) | Heard::Pong(_)) | None => {}
+            Some(Heard::Presence(_) | Heard::Opened(_) | Heard::Pong(_) | Heard::Removed(_)) | None => {}
         }
         Ok(())
     }

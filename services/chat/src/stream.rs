@@ -243,12 +243,20 @@ impl Stream {
     }
 
     /// Takes a seat in every room of the person, and leaves those that are not theirs any more. Of a room that they
-    /// entered while the stream stood, everything since is told.
-    async fn sit_down(&mut self, first: bool) -> kit::Result<()> {
+    /// entered while the stream stood, everything since is told. Those that are not theirs any more, with their numbers.
+    async fn sit_down(&mut self, first: bool) -> kit::Result<Vec<(Uuid, i64)>> {
         let rooms = list_inbox(&self.chat.db, self.caller.id, &kind_names(&self.kinds)).await?;
         // If there are more rooms than that, this one may only have become active again.
         let complete = rooms.len() < MOST_ROOMS;
-        self.rooms.retain(|id, _| rooms.iter().any(|room| room.id == *id));
+        let given_up = self.rooms.extract_if(|id, _| !rooms.iter().any(|room| room.id == *id));
+        let mut gone: Vec<_> = given_up.map(|(id, told)| (id, told.number)).collect();
+        if !complete {
+            for (id, number) in std::mem::take(&mut gone) {
+                if fetch_head(&self.chat.db, id, self.caller.id).await?.is_none() {
+                    gone.push((id, number));
+                }
+            }
+        }
         for room in rooms {
             if let Some(told) = self.rooms.get_mut(&room.id) {
                 told.cleared = room.cleared_through;
@@ -267,7 +275,7 @@ impl Stream {
         }
         // What was sent while the seats were taken.
         self.reader.queue.fall_behind();
-        Ok(())
+        Ok(gone)
     }
 
     /// What is done now and then is boxed, here and below, so that a stream that waits has no room for it.
@@ -370,7 +378,12 @@ impl Stream {
             }
             Next::Rooms => match self.room {
                 Some(_) => Ok(()),
-                None => self.sit_down(false).await.map_err(End::Failed),
+                None => {
+                    for (room, number) in self.sit_down(false).await.map_err(End::Failed)? {
+                        self.say_removed(room, number).await?;
+                    }
+                    Ok(())
+                }
             },
             Next::Banned if self.moderated => Err(End::Closing(closing(ClosingReason::Banned, Duration::ZERO))),
             Next::Banned => Ok(()),
@@ -422,8 +435,18 @@ impl Stream {
             Some(Frame::Receipt(news)) if !news.read && !self.rooms.contains_key(&parcel.room) => {
                 Box::pin(self.chat.is_of(parcel.room, &self.kinds)).await.map_err(End::Failed)
             }
-            _ => Ok(true),
+            // Else it may have waited while the person left the room.
+            _ => Ok(self.rooms.contains_key(&parcel.room)),
         }
+    }
+
+    /// Tells an inbox that a room is not the person's any more.
+    async fn say_removed(&self, room: Uuid, number: i64) -> Result<(), End> {
+        if !self.messages {
+            return Ok(());
+        }
+        let (room_id, frame) = (room.to_string(), Some(Frame::Removed(Removed {})));
+        self.hand(ServerFrame { room_id, room_number: number, change: 0, frame }).await
     }
 
     /// Receipts that may have changed since what was last told of a room. No gap shows where one is missing, so they are
@@ -447,8 +470,10 @@ impl Stream {
                 return Err(End::Closing(closing(ClosingReason::Removed, Duration::ZERO)));
             }
             Ok(None) => {
-                self.rooms.remove(&room);
-                return Ok(());
+                return match self.rooms.remove(&room) {
+                    Some(told) => self.say_removed(room, told.number).await,
+                    None => Ok(()),
+                };
             }
             Err(error) => return Err(End::Failed(error)),
         };

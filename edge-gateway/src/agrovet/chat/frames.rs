@@ -28,7 +28,8 @@ the same message), `mark_read` (`message_ids`; all without), `typing` (`is_typin
 
 It hears `chat_message` (also its own: then it is stored), `messages_read`, `message_delivered`, `message_edited`, \
 `message_deleted`, `typing`, `room_changed`, `pong`, `online_users_list`, `presence.online`, `presence.offline`; `live` \
-when everything missed has been told; `server_shutdown` before the socket is closed with 1001.
+when everything missed has been told; with `?messages=true` also `removed_from_room`, after which nothing more of that room \
+is told; `server_shutdown` before the socket is closed with 1001.
 
 Who comes back with `?since=` the last `change`, or `?after=` the last `sequence`, hears first what they missed. Close \
 codes: 4401 the session ended, 4403 no longer in the room or chat is \
@@ -221,6 +222,8 @@ pub enum Outgoing {
     Live { room_id: String, change: i64 },
     #[serde(rename = "room_changed")]
     Room { room_id: String, name: String, participants_ids: Vec<i64>, admins_ids: Vec<i64> },
+    #[serde(rename = "removed_from_room")]
+    Removed { room_id: String },
     #[serde(rename = "presence.online")]
     Online { user_id: i64 },
     #[serde(rename = "presence.offline")]
@@ -373,6 +376,7 @@ impl Outgoing {
                     .map(|member| member.user_number)
                     .collect(),
             },
+            Heard::Removed(_) => Self::Removed { room_id },
             Heard::Error(error) => Self::error(error),
             Heard::Online(online) => {
                 Self::OnlineUsers { users: online.people.iter().map(|person| person.user_number).collect() }
@@ -445,6 +449,7 @@ impl Outgoing {
             Self::Typing { .. } => "typing",
             Self::Live { .. } => "live",
             Self::Room { .. } => "room_changed",
+            Self::Removed { .. } => "removed_from_room",
             Self::Online { .. } => "presence.online",
             Self::Offline { .. } => "presence.offline",
             Self::OnlineUsers { .. } => "online_users_list",

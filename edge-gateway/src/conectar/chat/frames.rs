@@ -265,7 +265,12 @@ impl Outgoing {
             Heard::Live(live) => Self::Live { chat_id, change: live.change },
             Heard::Error(error) => Self::error(error),
             // A conversation has two people and no name, and the bridge sees to the rest.
-            Heard::Room(_) | Heard::Online(_) | Heard::Opened(_) | Heard::Pong(_) | Heard::Closing(_) => {
+            Heard::Room(_)
+            | Heard::Online(_)
+            | Heard::Opened(_)
+            | Heard::Pong(_)
+            | Heard::Removed(_)
+            | Heard::Closing(_) => {
                 return Vec::new();
             }
         }]

@@ -612,3 +612,43 @@ async fn who_deletes_their_account_leaves_every_group() {
     assert_eq!(refused(ana.see(&alone).await), not_found());
     assert_eq!(numbers(&ben.see(&pair).await.unwrap()), [1, 2], "pairs stay as they were");
 }
+
+fn removed(frame: ServerFrame) -> Option<i64> {
+    matches!(frame.frame, Some(Frame::Removed(_))).then_some(frame.room_number)
+}
+
+#[tokio::test]
+async fn an_inbox_is_told_which_room_is_no_longer_its_own_and_nothing_more_of_it() {
+    let world = World::start().await;
+    let (ana, ben, carla) = (world.person(1), world.person(2), world.person(3));
+    let (group, pair) = (ana.group(&[&ben, &carla]).await, ana.open_pair(&ben).await);
+    let (mut at_ben, mut quiet) = (ben.inbox(true).await, ben.inbox(false).await);
+    ana.send(&group, "todos").await;
+    assert_eq!(at_ben.message().await.text, "todos");
+    ana.replace(&group, vec![ana.key(), carla.key()]).await.unwrap();
+    ana.send(&group, "sin Ben").await;
+    ana.send(&pair, "te saqué").await;
+    let mut told = Vec::new();
+    loop {
+        let frame = at_ben.next().await;
+        assert!(told.is_empty() || frame.room_number != group.number, "{frame:?}");
+        if let Some(Frame::Message(message)) = &frame.frame {
+            assert_eq!(message.text, "te saqué");
+            break;
+        }
+        told.extend(removed(frame));
+    }
+    assert_eq!(told, [group.number]);
+    quiet.say(Said::Ping(Ping { nonce: 1 })).await;
+    assert!(matches!(quiet.next().await.frame, Some(Frame::Pong(_))), "who wants no messages is told of no rooms");
+
+    // Who leaves hears it on their other screens.
+    let mut at_carla = carla.inbox(true).await;
+    carla.leave(&group).await.unwrap();
+    loop {
+        if let Some(number) = removed(at_carla.next().await) {
+            assert_eq!(number, group.number);
+            break;
+        }
+    }
+}

@@ -168,6 +168,7 @@ fn the_rest_is_told_too() {
             json!({"type": "typing", "user_id": 9, "room_id": "14", "is_typing": true}),
         ),
         (Heard::Live(Live { change: 5 }), json!({"type": "live", "room_id": "14", "change": 5})),
+        (Heard::Removed(v1::Removed {}), json!({"type": "removed_from_room", "room_id": "14"})),
         (
             Heard::Room(v1::Room {
                 number: 14,
