@@ -37,7 +37,8 @@ timed() {
 chromium() {
   local name
   for name in chromium google-chrome-stable google-chrome chromium-browser; do
-    if have "$name"; then
+    # Not `have`, which would find this function.
+    if type -P "$name" >/dev/null; then
       echo "$name"
       return
     fi
