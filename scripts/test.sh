@@ -12,7 +12,8 @@ rust() { scripts/with-services.sh cargo test --workspace --no-fail-fast "$@" 2>&
 # Most of these binaries the tests have built anyway.
 soak() {
   cargo build --workspace --bins
-  if scripts/with-services.sh target/debug/bench soak --messages 1000 --pairs 6 --group 4 --every-ms 1500 --no-results; then
+  if scripts/with-services.sh target/debug/bench soak --messages 1000 --pairs 6 --group 4 \
+    --think-ms 400 --every-ms 800 --no-results; then
     echo "soak: 1 passed, 0 failed" | tee -a "$log"
   else
     echo "soak: 0 passed, 1 failed" | tee -a "$log"

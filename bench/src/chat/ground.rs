@@ -145,6 +145,8 @@ pub(crate) struct Server {
     pub(crate) port: u16,
     start: Command,
     child: Child,
+    /// The signal at which it leaves without a word. Redis does not hear SIGQUIT if who started us does not.
+    at_once: &'static str,
 }
 
 impl Server {
@@ -170,7 +172,7 @@ impl Server {
         start.arg("-D").arg(&data).args(["-p", &port.to_string(), "-c", fsync]);
         start.args(["-c", "listen_addresses=127.0.0.1", "-c", "max_connections=200"]);
         start.arg("-c").arg(format!("unix_socket_directories={}", data.display()));
-        Self::launch(port, start)
+        Self::launch(port, start, "-QUIT")
     }
 
     fn redis(dir: &Path) -> anyhow::Result<Self> {
@@ -178,15 +180,15 @@ impl Server {
         let mut start = Command::new("redis-server");
         start.args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--save", "", "--appendonly", "no"]);
         start.current_dir(dir);
-        Self::launch(port, start)
+        Self::launch(port, start, "-KILL")
     }
 
-    fn launch(port: u16, mut start: Command) -> anyhow::Result<Self> {
+    fn launch(port: u16, mut start: Command, at_once: &'static str) -> anyhow::Result<Self> {
         start.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         // A group of its own: a Ctrl-C is for the bench, and PostgreSQL's children go with it.
         start.process_group(0);
         let child = start.spawn().with_context(|| format!("starting {}", start.get_program().to_string_lossy()))?;
-        let mut server = Self { port, start, child };
+        let mut server = Self { port, start, child, at_once };
         server.wait()?;
         Ok(server)
     }
@@ -205,10 +207,10 @@ impl Server {
         Ok(())
     }
 
-    /// SIGQUIT: PostgreSQL leaves at once and recovers from its log when it starts; Redis is simply gone.
+    /// PostgreSQL leaves at once and recovers from its log when it starts; Redis is simply gone.
     pub(crate) fn crash(&mut self) {
         let group = format!("-{}", self.child.id());
-        let _ = Command::new("kill").args(["-QUIT", "--", &group]).stderr(Stdio::null()).status();
+        let _ = Command::new("kill").args([self.at_once, "--", &group]).stderr(Stdio::null()).status();
         let _ = self.child.wait();
     }
 

@@ -42,6 +42,9 @@ pub(crate) struct Options {
     /// Milliseconds between one misfortune and the next; 0 for none.
     #[arg(long, default_value_t = 4_000)]
     every_ms: u64,
+    /// Milliseconds, at most, that a client thinks before its next message.
+    #[arg(long, default_value_t = 0)]
+    think_ms: u64,
     /// What happens, and when, follows from this number.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -72,6 +75,7 @@ impl Dice {
 /// What all clients share.
 struct Course {
     edges: [SocketAddr; 2],
+    think_ms: u64,
     /// Messages that nobody has begun to send.
     left: AtomicUsize,
     /// Set when every message is sent: how many each room has.
@@ -120,7 +124,12 @@ async fn soak(
     drop(edge);
 
     let (finish, _) = tokio::sync::watch::channel(None);
-    let course = Arc::new(Course { edges: ground.edges(), left: AtomicUsize::new(options.messages), finish });
+    let course = Arc::new(Course {
+        edges: ground.edges(),
+        think_ms: options.think_ms,
+        left: AtomicUsize::new(options.messages),
+        finish,
+    });
     let began = Instant::now();
     let mut clients = JoinSet::new();
     for (number, (member, room)) in seats.iter().cloned().enumerate() {
@@ -196,6 +205,8 @@ struct Client {
     history: History,
     last: i64,
     sent: usize,
+    /// When it has thought of something to say.
+    ready: Instant,
     /// What was sent and has not come back: its name and text.
     waiting: VecDeque<(String, String)>,
     /// How often each was sent again. Each time may be answered with what is stored, besides what everybody hears.
@@ -214,7 +225,8 @@ impl Client {
     fn new(member: Member, room: i64, dice: Dice) -> Self {
         let who = format!("{} in room {room}", member.number);
         let history = History { who, room, user: member.number, ..History::default() };
-        Self { member, room, dice, history, last: 0, sent: 0, waiting: VecDeque::new(), again: HashMap::new() }
+        let (waiting, again) = (VecDeque::new(), HashMap::new());
+        Self { member, room, dice, history, last: 0, sent: 0, ready: Instant::now(), waiting, again }
     }
 
     async fn run(mut self, course: Arc<Course>) -> History {
@@ -246,8 +258,11 @@ impl Client {
             {
                 return End::Finished;
             }
-            if self.waiting.is_empty() && take(&course.left) {
+            let thinks = self.waiting.is_empty() && self.ready > Instant::now();
+            if self.waiting.is_empty() && !thinks && take(&course.left) {
                 self.sent += 1;
+                self.ready =
+                    Instant::now() + Duration::from_millis(self.dice.roll(course.think_ms as usize + 1) as u64);
                 let name = format!("{}-{}", self.member.number, self.sent);
                 let text = format!("Mensaje {} de {}", self.sent, self.member.number);
                 self.waiting.push_back((name.clone(), text.clone()));
@@ -258,6 +273,7 @@ impl Client {
             let said = tokio::select! {
                 said = tokio::time::timeout(ECHO, socket.next()) => said,
                 _ = finish.changed() => continue,
+                () = tokio::time::sleep_until(self.ready.into()), if thinks => continue,
             };
             match said {
                 Ok(Ok(said)) => {
