@@ -39,10 +39,12 @@ impl Chat {
         writeln!(self.input.as_ref().unwrap(), "{text}").unwrap();
     }
 
-    /// Waits for a line that ends like this, whatever comes before it.
+    /// Waits for a line that ends like this, whatever comes before it. What was said before one was connected again is
+    /// marked, and who is first after a restart is anybody's guess.
     fn sees(&mut self, end: &str) {
         let until = Instant::now() + Duration::from_secs(60);
-        while !self.seen.last().is_some_and(|line| line.ends_with(end)) {
+        let there = |line: &String| line.strip_suffix(" (missed)").unwrap_or(line).ends_with(end);
+        while !self.seen.last().is_some_and(there) {
             match self.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 Ok(line) => self.seen.push(line),
                 Err(_) => panic!("`{end}` is not in:\n{}", self.seen.join("\n")),
