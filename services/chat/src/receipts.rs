@@ -413,7 +413,7 @@ async fn list_moved(
                    '-infinity'
                ) as at
            ),
-           -- The latest are enough: who has missed more than fits here asks for the messages, which say it all.
+           -- No more than these are told, however long somebody was away.
            latest as materialized (
                select * from marks
                where room_id = $1 and at >= (select at from had)

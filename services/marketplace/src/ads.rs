@@ -153,8 +153,8 @@ impl AdService for Marketplace {
 impl Marketplace {
     /// How many match, which counting them tells only once in a while where there are more than are counted.
     async fn count(&self, tx: &mut PgConnection, filter: &Filter) -> kit::Result<i32> {
-        let public = filter.public();
-        if self.endless.contains_key(&public) {
+        // What everybody sees is the least. Staff see more, of which nothing follows for others.
+        if self.endless.contains_key(filter) || self.endless.contains_key(&filter.public()) {
             return Ok(MOST_COUNTED);
         }
         let Count { total, known } = match filter.is_plain() {
@@ -163,7 +163,7 @@ impl Marketplace {
         };
         must_know(known)?;
         if total == MOST_COUNTED {
-            self.endless.insert(public, ());
+            self.endless.insert(filter.clone(), ());
         }
         Ok(total)
     }

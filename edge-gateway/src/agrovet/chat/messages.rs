@@ -313,11 +313,12 @@ pub async fn create(
     let message = match edge.chat().send_message(request).await {
         Ok(answer) => {
             let v1::SendMessageResponse { message, created } = answer.into_inner();
-            // What was stored the first time has its own file.
-            if let Some(id) = uploaded.filter(|_| !created) {
+            let message = message.unwrap_or_default();
+            // What was stored the first time has its own file, unless only our own call was repeated.
+            if let Some(id) = uploaded.filter(|id| !created && message.media_id != *id) {
                 drop_file(&edge, id).await;
             }
-            message.unwrap_or_default()
+            message
         }
         Err(refusal) => {
             take_back(&edge, uploaded, &refusal).await;
