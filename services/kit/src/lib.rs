@@ -37,6 +37,7 @@ pub use service::{Service, main};
 
 /// The allocator of every binary that contains kit, which is all of them: a request allocates and frees some hundred
 /// times, on whichever thread it happens to be, and what a start needed once should go back to the system.
+/// Built without asking the kernel for huge pages (`no_thp`): they were three quarters of what an idle process held.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
