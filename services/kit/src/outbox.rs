@@ -28,21 +28,47 @@ const FORGET: Duration = Duration::from_secs(600);
 /// Published rows stay this long, for `plaza events`.
 const KEEP: &str = "7 days";
 
+/// An event on its way into the outbox.
+pub struct Queued {
+    id: Uuid,
+    topic: &'static str,
+    kind: &'static str,
+    key: String,
+    body: Value,
+}
+
+impl Queued {
+    /// As a consequence of the request that this is called in.
+    pub fn new<E: Event>(key: &str, event: &E) -> Result<Self> {
+        let id = Uuid::now_v7();
+        Ok(Self { id, topic: E::TOPIC, kind: E::TYPE, key: key.to_owned(), body: envelope(id, event)? })
+    }
+}
+
 /// Queues an event in the caller's transaction. Events of one key are published in the order of their commits, for
 /// which this holds a lock on the key until then; so take the locks of your rows first, and publish last.
 pub async fn publish<E: Event>(tx: &mut PgConnection, key: &str, event: &E) -> Result<()> {
-    let id = Uuid::now_v7();
-    let body = envelope(id, event)?;
+    publish_all(tx, &[Queued::new(key, event)?]).await
+}
+
+/// The same of several events, in their order. Their keys are locked in an order of their own, so that two who publish
+/// the same ones do not wait for each other.
+pub async fn publish_all(tx: &mut PgConnection, events: &[Queued]) -> Result<()> {
     sqlx::query(
-        "with key_lock as materialized (select pg_advisory_xact_lock(hashtextextended($4, 77)))
+        "with keys as (select distinct key from unnest($4::text[]) as k (key) order by key),
+         key_locks as materialized (select pg_advisory_xact_lock(hashtextextended(key, 77)) from keys)
          insert into outbox (id, topic, type, key, body)
-         select $1, $2, $3, $4, $5 from key_lock",
+         select e.id, e.topic, e.type, e.key, e.body
+         from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::jsonb[])
+             with ordinality as e (id, topic, type, key, body, place)
+         where (select count(*) from key_locks) > 0
+         order by e.place",
     )
-    .bind(id)
-    .bind(E::TOPIC)
-    .bind(E::TYPE)
-    .bind(key)
-    .bind(body)
+    .bind(events.iter().map(|event| event.id).collect::<Vec<_>>())
+    .bind(events.iter().map(|event| event.topic).collect::<Vec<_>>())
+    .bind(events.iter().map(|event| event.kind).collect::<Vec<_>>())
+    .bind(events.iter().map(|event| &*event.key).collect::<Vec<_>>())
+    .bind(events.iter().map(|event| &event.body).collect::<Vec<_>>())
     .execute(tx)
     .await?;
     Ok(())
