@@ -280,6 +280,12 @@ impl Conversation {
                 self.introduce().await;
             }
             Some(Heard::Error(error)) => self.error(&error),
+            Some(Heard::Warning(warning)) => notice(&format!(
+                "your message told contact details ({}): infraction {} of {}",
+                warning.reasons.join(", "),
+                warning.infractions,
+                warning.limit
+            )),
             Some(Heard::Online(online)) => {
                 let here: BTreeSet<_> = online.people.into_iter().map(|person| person.user_id).collect();
                 let before = self.online.replace(here.clone());

@@ -4,6 +4,7 @@
 pub mod bulk;
 mod catch_up;
 pub mod contact;
+mod desk;
 mod events;
 pub mod firebase;
 mod hub;
@@ -38,6 +39,7 @@ use proto::users::v1::user_service_client::UserServiceClient;
 use sqlx::PgPool;
 use uuid::Uuid;
 
+use crate::desk::Desk;
 use crate::hub::Hub;
 use crate::limits::Limits;
 use crate::presence::Presence;
@@ -90,6 +92,7 @@ pub struct Chat {
     room_kinds: Cache<Uuid, RoomKind>,
     /// Who writes in a room at the moment; see `send`.
     turns: Cache<Uuid, Arc<tokio::sync::Mutex<()>>>,
+    desk: Desk,
     stop: kit::Stop,
 }
 
@@ -113,6 +116,7 @@ impl Chat {
             room_ids: Cache::new(REMEMBERED),
             room_kinds: Cache::new(REMEMBERED),
             turns: Cache::builder().max_capacity(REMEMBERED).time_to_idle(BUSY).build(),
+            desk: Desk::default(),
             stop: kit.stop.clone(),
         };
         if let (Some(redis), Some(url)) = (kit.redis.clone(), kit.config.mesh.redis_url.clone()) {

@@ -115,6 +115,17 @@ pub(crate) async fn lock_room(tx: &mut PgConnection, room: Uuid) -> kit::Result<
     Ok(row.fetch_optional(tx).await?)
 }
 
+/// Those of these rooms that nobody else holds, held in the same way. Nobody is waited for.
+pub(crate) async fn lock_free_rooms(tx: &mut PgConnection, rooms: &[Uuid]) -> kit::Result<Vec<LockedRoom>> {
+    let rows = sqlx::query_as!(
+        LockedRoom,
+        "select id, number, kind, last_sequence, members_count from rooms
+         where id = any($1) order by id for update skip locked",
+        rooms
+    );
+    Ok(rows.fetch_all(tx).await?)
+}
+
 /// Brings people into a room, behind those who are there; whoever had left comes back.
 pub(crate) async fn insert_members(
     tx: &mut PgConnection,
@@ -218,10 +229,20 @@ pub(crate) async fn is_blocked(db: impl PgExecutor<'_>, room: Uuid, user: Uuid) 
     Ok(blocked.fetch_one(db).await?)
 }
 
+/// Who writes in a room, and what they call the message; nothing, if it has no name.
+pub(crate) struct Writer<'a> {
+    pub(crate) room: Uuid,
+    pub(crate) sender: Uuid,
+    pub(crate) name: &'a str,
+}
+
 /// A member, as far as it matters to who writes in the room.
 pub(crate) struct Listener {
+    pub(crate) room_id: Uuid,
     pub(crate) user_id: Uuid,
     pub(crate) user_number: i64,
+    /// Whether they have put the room away until somebody writes in it.
+    pub(crate) hidden: bool,
     /// Whether they want to be notified of what is said.
     pub(crate) notified: bool,
     /// Whether they have blocked who writes.
@@ -230,27 +251,34 @@ pub(crate) struct Listener {
     pub(crate) repeats: bool,
 }
 
-/// Everybody in a room that `sender` writes in, in the order in which they came.
+/// Everybody in the rooms that these write in, each room once, in the order in which they came. What is asked of each
+/// member is asked by its key, whatever else the tables hold.
 pub(crate) async fn list_listeners(
     db: impl PgExecutor<'_>,
-    room: Uuid,
-    sender: Uuid,
-    client_msg_id: Option<&str>,
+    writers: &[Writer<'_>],
     now: DateTime<Utc>,
 ) -> kit::Result<Vec<Listener>> {
+    let rooms: Vec<_> = writers.iter().map(|writer| writer.room).collect();
+    let senders: Vec<_> = writers.iter().map(|writer| writer.sender).collect();
+    let names: Vec<_> = writers.iter().map(|writer| writer.name.to_owned()).collect();
     let listeners = sqlx::query_as!(
         Listener,
-        r#"select m.user_id, m.user_number,
-               not m.archived and (m.muted_until is null or m.muted_until <= $3) as "notified!",
-               exists(select from blocks b where b.blocker_id = m.user_id and b.blocked_id = $2) as "blocks!",
-               m.user_id = $2 and exists(
-                   select from messages where room_id = $1 and sender_id = $2 and client_msg_id = $4
-               ) as "repeats!"
-           from members m where m.room_id = $1 and m.left_at is null order by m.position"#,
-        room,
-        sender,
-        now,
-        client_msg_id
+        r#"select m.room_id, m.user_id, m.user_number, m.hidden,
+               not m.archived and (m.muted_until is null or m.muted_until <= $4) as "notified!",
+               coalesce((
+                   select true from blocks where blocker_id = m.user_id and blocked_id = w.sender
+               ), false) as "blocks!",
+               m.user_id = w.sender and coalesce((
+                   select true from messages
+                   where room_id = w.room and sender_id = w.sender and client_msg_id = w.name
+               ), false) as "repeats!"
+           from unnest($1::uuid[], $2::uuid[], $3::text[]) as w (room, sender, name)
+           join members m on m.room_id = w.room and m.left_at is null
+           order by m.room_id, m.position"#,
+        &rooms,
+        &senders,
+        &names,
+        now
     );
     Ok(listeners.fetch_all(db).await?)
 }

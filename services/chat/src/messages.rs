@@ -150,12 +150,10 @@ impl Chat {
         let shown = if told.is_empty() { text } else { CENSORED };
         let rewrite = Rewrite { text: shown, cause: "EDITED", keep_media: true, censored: !told.is_empty(), now };
         let edited = rewrite_message(&mut tx, &row, &rewrite).await?;
-        let banned = self.record(&mut tx, &edited, text, &told, now).await?;
-        let edited = self.commit_change(tx, edited).await?;
-        if banned {
-            self.tell_ban(caller.id);
-        }
-        Ok(edited)
+        let struck = self.record(&mut tx, &edited, text, &told, now).await?;
+        let shown = self.commit_change(tx, edited.clone()).await?;
+        self.tell_struck(&edited, struck);
+        Ok(shown)
     }
 
     pub(crate) async fn delete(&self, caller: Caller, message: Option<&MessageKey>) -> kit::Result<Message> {

@@ -16,10 +16,12 @@ use kit::outbox::publish;
 use kit::page::size;
 use kit::wire::{parse_id, timestamp};
 use proto::chat::v1::moderation_service_server::ModerationService;
+use proto::chat::v1::server_frame::Frame;
 use proto::chat::v1::user_key::Key;
 use proto::chat::v1::{
     GetStandingRequest, Infraction, LiftBanRequest, ListInfractionsRequest, ListInfractionsResponse,
-    ReportInfractionRequest, ReviewMessageRequest, ReviewMessageResponse, RoomKind, Standing, UserKey, Verdict,
+    ReportInfractionRequest, ReviewMessageRequest, ReviewMessageResponse, RoomKind, ServerFrame, Standing, UserKey,
+    Verdict, Warning,
 };
 use proto::events::v1::ChatModerated;
 use serde::{Deserialize, Serialize};
@@ -36,6 +38,7 @@ use crate::messages::sql::{
     MessageRow, Rewrite, Wanted, fetch_any_message, fetch_censored, insert_censored, list_around, list_lately,
     rewrite_message,
 };
+use crate::queue::Parcel;
 use sql::*;
 
 /// What a censored message says.
@@ -177,9 +180,13 @@ impl Settings {
         self.moderated_rooms.iter().any(|covered| covered.eq_ignore_ascii_case(kind))
     }
 
+    pub(crate) fn covers(&self, kind: RoomKind) -> bool {
+        self.cover(kind.as_str_name().trim_start_matches("ROOM_KIND_"))
+    }
+
     /// Whether a text may not be what a room of this kind is called.
     pub(crate) fn forbids(&self, kind: RoomKind, text: &str) -> bool {
-        self.cover(kind.as_str_name().trim_start_matches("ROOM_KIND_")) && !contact::find(text).is_empty()
+        self.covers(kind) && !contact::find(text).is_empty()
     }
 
     fn ban(&self) -> TimeDelta {
@@ -304,20 +311,50 @@ impl Chat {
         text: &str,
         told: &[Kind],
         now: DateTime<Utc>,
-    ) -> kit::Result<bool> {
-        let Some(sender) = message.sender_id.filter(|_| !told.is_empty()) else { return Ok(false) };
+    ) -> kit::Result<Option<Struck>> {
+        let Some(sender) = message.sender_id.filter(|_| !told.is_empty()) else { return Ok(None) };
         insert_censored(&mut *tx, message.id, text, now).await?;
         let reasons: Vec<_> = told.iter().map(|kind| kind.name().to_owned()).collect();
         let mut standing = lock_standing(tx, sender).await?;
         lapse(tx, &mut standing, now).await?;
         if !upsert_notice(tx, message.id, sender, &reasons, text, now).await? {
-            return Ok(false);
+            return Ok(None);
         }
         let banned = standing.strike(now, self.moderation.ban());
         let told = Told { room: Some(message.room_id), message: Some(message.id), reasons: &reasons };
         settle(tx, &mut standing, &told).await?;
-        Ok(banned)
+        let warning = Warning {
+            message_id: message.id.to_string(),
+            message_number: message.number,
+            infractions: standing.infractions,
+            limit: STRIKES,
+            banned_until: standing.banned_until.map(timestamp),
+            reasons,
+        };
+        Ok(Some(Struck { warning, banned }))
     }
+
+    /// Warns the sender of a message, and closes chats to them if that was one too many. All of it is committed.
+    pub(crate) fn tell_struck(&self, message: &MessageRow, struck: Option<Struck>) {
+        let (Some(sender), Some(Struck { warning, banned })) = (message.sender_id, struck) else { return };
+        let frame = ServerFrame {
+            room_id: message.room_id.to_string(),
+            room_number: message.room_number,
+            change: 0,
+            frame: Some(Frame::Warning(warning)),
+        };
+        let news = News::Frame(Parcel::new(message.room_id, frame));
+        self.hub.tell(Packet { line: Line::Person(sender), audience: Audience::All, news });
+        if banned {
+            self.tell_ban(sender);
+        }
+    }
+}
+
+/// A new infraction of a sender's, and whether it closed chats to them.
+pub(crate) struct Struck {
+    warning: Warning,
+    banned: bool,
 }
 
 /// What a text tells together with what its sender wrote just before, but for the message that is to say it.

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
 use kit::error::{invalid, invalid_because};
 use kit::identity::Caller;
 use kit::outbox::publish;
@@ -11,17 +10,17 @@ use proto::chat::v1::{Draft, Message, MessageKind, ServerFrame};
 use proto::events::v1::ChatMessageSent;
 use proto::media;
 use proto::media::v1::ClaimMediaRequest;
-use sqlx::PgConnection;
 use tonic::Code;
 use uuid::Uuid;
 
-use crate::contact::Kind;
+use crate::desk::Outcome;
 use crate::hub::{Audience, Line, News, Packet};
-use crate::members::{Listener, fetch_membership, list_listeners, lock_room};
+use crate::members::{Listener, LockedRoom, Writer, fetch_membership, list_listeners, lock_room};
 use crate::messages::sql::{MessageRow, NewMessage, fetch_by_client_msg_id, insert_message, kind_name};
 use crate::moderation::CENSORED;
 use crate::queue::Parcel;
 use crate::receipts::{MOST_LISTED, MOST_MEMBERS, fill_receipts, not_received};
+use crate::rooms::kind;
 use crate::{Chat, blocked, no_such_room, not_a_member};
 
 /// Characters of a message.
@@ -38,101 +37,131 @@ struct Attachment {
     kind: MessageKind,
 }
 
+/// What somebody wants to say in a room.
+pub(crate) struct Entry {
+    pub(crate) caller: Caller,
+    pub(crate) room: Uuid,
+    pub(crate) draft: Draft,
+    file: Option<Attachment>,
+}
+
+impl Entry {
+    pub(crate) fn writer(&self) -> Writer<'_> {
+        Writer { room: self.room, sender: self.caller.id, name: &self.draft.client_msg_id }
+    }
+
+    /// Whether this was sent before under the same name, if it may be said at all to those who are in the room.
+    pub(crate) fn judge(&self, room: &LockedRoom, listeners: &[Listener]) -> kit::Result<bool> {
+        let me = listeners.iter().find(|listener| listener.user_id == self.caller.id).ok_or_else(not_a_member)?;
+        if me.repeats {
+            return Ok(true);
+        }
+        if room.kind != "GROUP" && listeners.iter().any(|listener| listener.blocks) {
+            return Err(blocked());
+        }
+        self.check_reply(room)?;
+        Ok(false)
+    }
+
+    fn check_reply(&self, room: &LockedRoom) -> kit::Result<()> {
+        match self.draft.reply_to > room.last_sequence {
+            true => Err(invalid_because("reply_to", "REPLY_NOT_FOUND", "no such message in this room")),
+            false => Ok(()),
+        }
+    }
+
+    /// What is to be stored of it, with these words.
+    pub(crate) fn message<'a>(&'a self, text: &'a str, censored: bool) -> NewMessage<'a> {
+        NewMessage {
+            id: Uuid::now_v7(),
+            room: self.room,
+            sender: Some((self.caller.id, self.caller.number)),
+            kind: kind_name(self.file.as_ref().map_or(MessageKind::Text, |file| file.kind)),
+            text,
+            media: self.file.as_ref().map(|file| (file.id, file.number)),
+            waveform: &self.draft.waveform,
+            reply_to: Some(self.draft.reply_to).filter(|reply| *reply > 0),
+            client_msg_id: self.name(),
+            censored,
+        }
+    }
+
+    fn name(&self) -> Option<&str> {
+        Some(self.draft.client_msg_id.as_str()).filter(|name| !name.is_empty())
+    }
+}
+
 impl Chat {
     /// Stores a message and tells it, unless it is stored already; whether it is new.
-    pub(crate) async fn send(&self, caller: Caller, room: Uuid, draft: &Draft) -> kit::Result<(Message, bool)> {
-        check(draft)?;
+    pub(crate) async fn send(&self, caller: Caller, room: Uuid, draft: Draft) -> kit::Result<(Message, bool)> {
+        check(&draft)?;
         if !draft.media_id.is_empty() || draft.media_number != 0 {
             // A stranger's message must not make a file theirs.
             self.membership(room, caller.id).await?;
         }
         // Before the transaction, which should not stay open while a peer is asked.
-        let file = self.attachment(caller.id, draft).await?;
+        let file = self.attachment(caller.id, &draft).await?;
+        let entry = Arc::new(Entry { caller, room, draft, file });
 
         // In one room one writes after the other anyway. Who waits for that here holds no connection meanwhile, so that a
         // room in which all talk at once leaves the others theirs.
-        let turn = self.turns.get_with(room, Arc::default);
-        let _turn = turn.lock().await;
+        let turn = Arc::new(self.turns.get_with(room, Arc::default).lock_owned().await);
+        let mut counted = false;
+        if !self.is_moderated(room) {
+            match self.send_together(&entry, &turn).await {
+                Outcome::Done(answer) => return answer,
+                Outcome::Alone { counted: already } => counted = already,
+            }
+        }
+        self.send_alone(&entry, counted).await
+    }
+
+    /// The same in a transaction of its own.
+    async fn send_alone(&self, entry: &Entry, counted: bool) -> kit::Result<(Message, bool)> {
+        let Entry { caller, room, draft, .. } = entry;
         let mut tx = kit::db::begin(&self.db).await?;
-        let locked = lock_room(&mut tx, room).await?.ok_or_else(no_such_room)?;
+        let locked = lock_room(&mut tx, *room).await?.ok_or_else(no_such_room)?;
+        self.room_kinds.insert(*room, kind(&locked.kind));
         let now = self.now();
-        let name = Some(draft.client_msg_id.as_str()).filter(|name| !name.is_empty());
         let (repeats, listeners) = if locked.members_count <= MOST_MEMBERS {
-            let listeners = list_listeners(&mut *tx, room, caller.id, name, now).await?;
-            let me = listeners.iter().find(|listener| listener.user_id == caller.id).ok_or_else(not_a_member)?;
-            (me.repeats, listeners)
+            let listeners = list_listeners(&mut *tx, &[entry.writer()], now).await?;
+            (entry.judge(&locked, &listeners)?, listeners)
         } else {
             // Here nobody is notified one by one, and there are no receipts.
-            fetch_membership(&mut *tx, room, caller.id).await?.ok_or_else(not_a_member)?;
-            (name.is_some(), Vec::new())
+            fetch_membership(&mut *tx, *room, caller.id).await?.ok_or_else(not_a_member)?;
+            (entry.name().is_some(), Vec::new())
         };
-        if let Some(name) = name.filter(|_| repeats)
-            && let Some(row) = fetch_by_client_msg_id(&mut *tx, room, caller.id, name).await?
+        if let Some(name) = entry.name().filter(|_| repeats)
+            && let Some(row) = fetch_by_client_msg_id(&mut *tx, *room, caller.id, name).await?
         {
             let mut stored = [Message::from(row)];
             fill_receipts(&mut tx, &mut stored).await?;
             let [stored] = stored;
             return Ok((stored, false));
         }
-        if locked.kind != "GROUP" && listeners.iter().any(|listener| listener.blocks) {
-            return Err(blocked());
-        }
-        if draft.reply_to > locked.last_sequence {
-            return Err(invalid_because("reply_to", "REPLY_NOT_FOUND", "no such message in this room"));
-        }
+        entry.check_reply(&locked)?;
         // Only what is new counts: who comes back sends again whatever was not acknowledged.
-        self.limits.take(caller.id, now)?;
+        if !counted {
+            self.limits.take(caller.id, now)?;
+        }
         let told = self.told(&mut tx, &locked, caller.id, &draft.text, now).await?;
-        let new = NewMessage {
-            id: Uuid::now_v7(),
-            room,
-            sender: Some((caller.id, caller.number)),
-            kind: kind_name(file.as_ref().map_or(MessageKind::Text, |file| file.kind)),
-            text: if told.is_empty() { &draft.text } else { CENSORED },
-            media: file.as_ref().map(|file| (file.id, file.number)),
-            waveform: &draft.waveform,
-            reply_to: Some(draft.reply_to).filter(|reply| *reply > 0),
-            client_msg_id: name,
-            censored: !told.is_empty(),
-            now,
-        };
-        let recipients = notified(&listeners, caller.id);
-        let (row, banned) = self.store(&mut tx, &new, &draft.text, &told, recipients, now).await?;
+        let new = entry.message(if told.is_empty() { &draft.text } else { CENSORED }, !told.is_empty());
+        let row = insert_message(&mut tx, &new, now).await?;
+        let struck = self.record(&mut tx, &row, &draft.text, &told, now).await?;
+        let event = sent_event(&row, notified(&listeners, caller.id));
+        publish(&mut tx, &row.room_number.to_string(), &event).await?;
         kit::db::commit(tx).await?;
 
         metrics::counter!("chat_messages_total").increment(1);
+        metrics::counter!("chat_commits_total").increment(1);
         let sent = self.tell_new(&row, &listeners);
-        if banned {
-            self.tell_ban(caller.id);
-        }
+        self.tell_struck(&row, struck);
         Ok((sent, true))
     }
 
-    /// Stores a message that somebody may send, what it told, and the event, which names `recipients` to be notified. The
-    /// caller holds the room's lock, commits, and tells; also, if the second is true, of the ban it led to.
-    pub(crate) async fn store(
-        &self,
-        tx: &mut PgConnection,
-        new: &NewMessage<'_>,
-        text: &str,
-        told: &[Kind],
-        recipients: Vec<String>,
-        now: DateTime<Utc>,
-    ) -> kit::Result<(MessageRow, bool)> {
-        let row = insert_message(&mut *tx, new).await?;
-        let banned = self.record(&mut *tx, &row, text, told, now).await?;
-        let (id, number) = new.sender.unwrap_or_default();
-        let event = ChatMessageSent {
-            message_id: row.number,
-            message_uuid: row.id.to_string(),
-            room_id: row.room_number,
-            chat_id: row.room_id.to_string(),
-            sender_id: number,
-            sender_uuid: id.to_string(),
-            destinatarios: recipients,
-        };
-        publish(tx, &row.room_number.to_string(), &event).await?;
-        Ok((row, banned))
+    /// Whether this is known to be a room in which contact details may not be told.
+    fn is_moderated(&self, room: Uuid) -> bool {
+        self.room_kinds.get(&room).is_some_and(|kind| self.moderation.covers(kind))
     }
 
     /// Tells a message that is committed, and answers it.
@@ -189,6 +218,19 @@ impl Chat {
             _ => MessageKind::File,
         };
         Ok(Some(Attachment { id: file.id.parse().map_err(|_| invalid())?, number: file.number, kind }))
+    }
+}
+
+/// That a message is stored, for those among `recipients` to be notified.
+pub(crate) fn sent_event(row: &MessageRow, recipients: Vec<String>) -> ChatMessageSent {
+    ChatMessageSent {
+        message_id: row.number,
+        message_uuid: row.id.to_string(),
+        room_id: row.room_number,
+        chat_id: row.room_id.to_string(),
+        sender_id: row.sender_number.unwrap_or_default(),
+        sender_uuid: row.sender_id.unwrap_or_default().to_string(),
+        destinatarios: recipients,
     }
 }
 

@@ -75,7 +75,7 @@ impl ChatService for Chat {
         let caller = caller(&request)?;
         let request = request.into_inner();
         let room = self.room_id(request.room.as_ref()).await?;
-        let (message, created) = self.send(caller, room, &request.draft.unwrap_or_default()).await?;
+        let (message, created) = self.send(caller, room, request.draft.unwrap_or_default()).await?;
         Ok(Response::new(SendMessageResponse { message: Some(message), created }))
     }
 

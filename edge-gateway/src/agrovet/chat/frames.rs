@@ -20,20 +20,21 @@ use crate::socket::{Out, names};
 /// What the document says of frames.
 pub const ABOUT: &str = "\
 Sockets: `/ws/chat/{room_id}/?token=` and `/ws/presence/?token=`. Frames are JSON objects with a `type`; what is not \
-understood is answered by an `error` with a `code` and closes nothing.
+understood is answered by an `error` with a `code` and closes nothing, unless it has more than 256 KiB.
 
 A client says `chat_message` (`text`, `media_id`, `reply_to`, `media_spectrum`, `client_msg_id`: the same name again is \
 the same message), `mark_read` (`message_ids`; all without), `typing` (`is_typing`), `edit_message` (`message_id`, \
 `text`), `delete_message` (`message_id`), `ping`, `get_online_users`.
 
 It hears `chat_message` (also its own: then it is stored), `messages_read`, `message_delivered`, `message_edited`, \
-`message_deleted`, `typing`, `room_changed`, `pong`, `online_users_list`, `presence.online`, `presence.offline`; `live` \
-when everything missed has been told; with `?messages=true` also `removed_from_room`, after which nothing more of that room \
+`message_deleted`, `typing`, `room_changed`, `pong`, `online_users_list`, `presence.online`, `presence.offline`; \
+`moderation_warning` when a message of one's own was censored, where that is done (`infractions` of `limit`, \
+`restricted_until`); `live` when everything missed has been told; with `?messages=true` also `removed_from_room`, after which nothing more of that room \
 is told; `server_shutdown` before the socket is closed with 1001.
 
 Who comes back with `?since=` the last `change`, or `?after=` the last `sequence`, hears first what they missed. Close \
 codes: 4401 the session ended, 4403 no longer in the room or chat is \
-restricted, 1013 too slow or nobody there, 1001 going away, 1000 after a day.";
+restricted, 1009 a frame too large, 1013 too slow or nobody there, 1001 going away, 1000 after a day.";
 
 /// How many values of a voice note's loudness `chat` takes.
 const MOST_VALUES: usize = 512;
@@ -224,6 +225,15 @@ pub enum Outgoing {
     Room { room_id: String, name: String, participants_ids: Vec<i64>, admins_ids: Vec<i64> },
     #[serde(rename = "removed_from_room")]
     Removed { room_id: String },
+    #[serde(rename = "moderation_warning")]
+    Warning {
+        message_id: i64,
+        room_id: String,
+        reasons: Vec<String>,
+        infractions: i32,
+        limit: i32,
+        restricted_until: Option<String>,
+    },
     #[serde(rename = "presence.online")]
     Online { user_id: i64 },
     #[serde(rename = "presence.offline")]
@@ -377,6 +387,14 @@ impl Outgoing {
                     .collect(),
             },
             Heard::Removed(_) => Self::Removed { room_id },
+            Heard::Warning(warning) => Self::Warning {
+                message_id: warning.message_number,
+                room_id,
+                reasons: warning.reasons,
+                infractions: warning.infractions,
+                limit: warning.limit,
+                restricted_until: warning.banned_until.map(|at| time(Some(at))),
+            },
             Heard::Error(error) => Self::error(error),
             Heard::Online(online) => {
                 Self::OnlineUsers { users: online.people.iter().map(|person| person.user_number).collect() }
@@ -450,6 +468,7 @@ impl Outgoing {
             Self::Live { .. } => "live",
             Self::Room { .. } => "room_changed",
             Self::Removed { .. } => "removed_from_room",
+            Self::Warning { .. } => "moderation_warning",
             Self::Online { .. } => "presence.online",
             Self::Offline { .. } => "presence.offline",
             Self::OnlineUsers { .. } => "online_users_list",

@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::conectar::chat::moderation::noted;
 use crate::conectar::chat::{LONGEST, kind, message, some, words};
 use crate::conectar::time;
 use crate::form::{Fields, Form, Habits};
@@ -17,15 +18,18 @@ use crate::socket::{Out, names};
 /// What the document says of frames.
 pub const ABOUT: &str = "\
 Sockets: `/ws/chat/{id}?token=`, under every prefix. Frames are JSON objects with a `type`; what is not understood is \
-answered by an `error` with `message` and `code` and closes nothing. Who is not let in is closed with 1008.
+answered by an `error` with `message` and `code` and closes nothing, unless it has more than 256 KiB. Who is not let in \
+is closed with 1008.
 
 A client says `message` (`content`, `media_id`, `reply_to`, `client_msg_id`: the same name again is the same message), \
 `typing` (`is_typing`), `read` (`message_id`; all without), `edit` (`message_id`, `content`), `delete` (`message_id`), \
 `ping`.
 
 It hears `new_message` (also its own: then it is stored), `message_read`, `message_delivered`, `message_edited`, \
-`message_deleted`, `typing_indicator`, `user_connected`, `user_disconnected`, `pong`; `live` when everything missed has \
-been told; `server_shutdown` before the socket is closed with 1001.
+`message_deleted`, `typing_indicator`, `user_connected`, `user_disconnected`, `pong`; `infraction` when a message of its \
+own told contact details and was censored (`infracciones`, `is_chat_banned`); `live` when everything missed has been \
+told; `server_shutdown` before the socket is closed with 1001. Other close codes: 1013 too slow or nobody there, 1000 \
+after a day.
 
 Who comes back with `?since=` the last `change`, or `?after=` the last `sequence`, hears first what they missed.";
 
@@ -203,6 +207,16 @@ pub enum Outgoing {
         message_id: String,
         timestamp: String,
     },
+    /// To who wrote the message, and nobody else.
+    Infraction {
+        chat_id: String,
+        message_id: String,
+        razones: Vec<String>,
+        infracciones: i32,
+        is_chat_banned: bool,
+        message: String,
+        timestamp: String,
+    },
     Live {
         chat_id: String,
         change: i64,
@@ -262,6 +276,7 @@ impl Outgoing {
                 user_id: presence.user_id,
                 timestamp: presence.last_seen_at.map_or_else(now, |at| time(Some(at))),
             },
+            Heard::Warning(warning) => Self::infraction(warning, chat_id, now()),
             Heard::Live(live) => Self::Live { chat_id, change: live.change },
             Heard::Error(error) => Self::error(error),
             // A conversation has two people and no name, and the bridge sees to the rest.
@@ -286,6 +301,13 @@ impl Outgoing {
                 Self::MessageEdited { chat_id, message_id, content, censored, change, timestamp }
             }
         }
+    }
+
+    fn infraction(warning: v1::Warning, chat_id: String, timestamp: String) -> Self {
+        let (infracciones, is_chat_banned) = (warning.infractions, warning.banned_until.is_some());
+        let (message_id, razones) = (warning.message_id, warning.reasons);
+        let message = noted(infracciones, is_chat_banned);
+        Self::Infraction { chat_id, message_id, razones, infracciones, is_chat_banned, message, timestamp }
     }
 
     fn receipt(news: ReceiptNews, chat_id: &str) -> Vec<Self> {
@@ -335,6 +357,7 @@ impl Outgoing {
             Self::TypingIndicator { .. } => "typing_indicator",
             Self::MessageRead { .. } => "message_read",
             Self::MessageDelivered { .. } => "message_delivered",
+            Self::Infraction { .. } => "infraction",
             Self::Live { .. } => "live",
             Self::Pong => "pong",
             Self::Error { .. } => "error",
@@ -483,6 +506,19 @@ mod tests {
                 news(false),
                 json!({
                     "type": "message_delivered", "chat_id": "r", "user_id": "u", "message_id": "m", "timestamp": at,
+                }),
+            ),
+            (
+                Heard::Warning(v1::Warning {
+                    message_id: "m".to_owned(),
+                    reasons: vec!["PHONE".to_owned()],
+                    infractions: 1,
+                    limit: 3,
+                    ..Default::default()
+                }),
+                json!({
+                    "type": "infraction", "chat_id": "r", "message_id": "m", "razones": ["PHONE"], "infracciones": 1,
+                    "is_chat_banned": false, "message": "Infracción registrada. Total: 1", "timestamp": at,
                 }),
             ),
             (Heard::Live(Live { change: 5 }), json!({"type": "live", "chat_id": "r", "change": 5})),

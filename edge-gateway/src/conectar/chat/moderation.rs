@@ -74,12 +74,17 @@ pub struct Reported {
 impl From<Standing> for Reported {
     fn from(standing: Standing) -> Self {
         let total = standing.infractions;
-        let message = if standing.newly_banned {
-            format!("Usuario baneado del chat después de {total} infracciones")
-        } else {
-            format!("Infracción registrada. Total: {total}")
-        };
+        let message = noted(total, standing.newly_banned);
         Self { user_id: standing.user_id, infracciones_chat: total, is_chat_banned: standing.banned, message }
+    }
+}
+
+/// What is said of an infraction, the latest of so many.
+pub(super) fn noted(total: i32, newly_banned: bool) -> String {
+    if newly_banned {
+        format!("Usuario baneado del chat después de {total} infracciones")
+    } else {
+        format!("Infracción registrada. Total: {total}")
     }
 }
 

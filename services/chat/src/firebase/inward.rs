@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use kit::outbox::publish;
 use proto::chat::v1::Read;
 use tonic::Code;
 use uuid::Uuid;
@@ -21,10 +22,10 @@ use super::value::{Document, Value, Write, fields};
 use super::words::{self, is_id, shown, taken};
 use super::{Bridge, outward};
 use crate::contact::{self, Kind};
-use crate::members::{list_listeners, list_people, lock_room};
-use crate::messages::sql::{NewMessage, insert_censored};
+use crate::members::{Writer, list_listeners, list_people, lock_room};
+use crate::messages::sql::{NewMessage, insert_censored, insert_message};
 use crate::moderation::CENSORED;
-use crate::send::notified;
+use crate::send::{notified, sent_event};
 
 /// Documents of a page, at first.
 const PAGE: usize = 100;
@@ -239,7 +240,7 @@ impl Bridge {
         }
         let now = chat.now();
         let Ok(sender) = said.sender.parse() else { return Ok(Outcome::Stranger) };
-        let listeners = list_listeners(&mut *tx, room, sender, None, now).await?;
+        let listeners = list_listeners(&mut *tx, &[Writer { room, sender, name: "" }], now).await?;
         let Some(number) = listeners.iter().find(|listener| listener.user_id == sender).map(|one| one.user_number)
         else {
             return Ok(Outcome::Stranger);
@@ -263,15 +264,16 @@ impl Bridge {
             reply_to: None,
             client_msg_id: None,
             censored: !told.is_empty() || said.text == CENSORED,
-            // The database raises it to the message before, because times rise with sequences.
-            now: said.at.min(now),
         };
         // What was noted before its chat was known as one counts no second time.
         let counts =
             !told.is_empty() && now - said.at < RECENT && !has_infraction(&mut *tx, &said.external_id()).await?;
         let counted = if counts { &told[..] } else { &[] };
         let recipients = if now - said.at < NEWS { notified(&listeners, sender) } else { Vec::new() };
-        let (row, banned) = chat.store(&mut tx, &new, &said.text, counted, recipients, now).await?;
+        // The database raises the time to the message before, because times rise with sequences.
+        let row = insert_message(&mut tx, &new, said.at.min(now)).await?;
+        let struck = chat.record(&mut tx, &row, &said.text, counted, now).await?;
+        publish(&mut tx, &row.room_number.to_string(), &sent_event(&row, recipients)).await?;
         if counted.len() < told.len() {
             insert_censored(&mut tx, row.id, &said.text, now).await?;
         }
@@ -281,9 +283,7 @@ impl Bridge {
         metrics::counter!("chat_messages_total").increment(1);
         metrics::counter!("chat_firebase_taken_total").increment(1);
         chat.tell_new(&row, &listeners);
-        if banned {
-            chat.tell_ban(sender);
-        }
+        chat.tell_struck(&row, struck);
         Ok(Outcome::Stored { sender, sequence: row.sequence, told })
     }
 

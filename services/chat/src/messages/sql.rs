@@ -390,54 +390,87 @@ pub(crate) struct NewMessage<'a> {
     pub(crate) reply_to: Option<i64>,
     pub(crate) client_msg_id: Option<&'a str>,
     pub(crate) censored: bool,
-    pub(crate) now: DateTime<Utc>,
 }
 
-/// Gives the message its place. The caller holds the room's lock, so that nobody else is given the same one.
-pub(crate) async fn insert_message(tx: &mut PgConnection, new: &NewMessage<'_>) -> kit::Result<MessageRow> {
-    let row = sqlx::query_as!(
+/// Gives messages of as many rooms their places. The caller holds the rooms' locks, so that nobody else is given the
+/// same ones. The answers have an order of their own.
+pub(crate) async fn insert_messages(
+    tx: &mut PgConnection,
+    new: &[NewMessage<'_>],
+    now: DateTime<Utc>,
+) -> kit::Result<Vec<MessageRow>> {
+    let (mut waveforms, mut first, mut last) = (Vec::new(), Vec::new(), Vec::new());
+    for one in new {
+        first.push(waveforms.len() as i32 + 1);
+        waveforms.extend_from_slice(one.waveform);
+        last.push(waveforms.len() as i32);
+    }
+    let rows = sqlx::query_as!(
         MessageRow,
-        r#"with place as (
-               update rooms
+        r#"with asked as (
+               select * from unnest(
+                   $1::uuid[], $2::uuid[], $3::uuid[], $4::bigint[], $5::text[], $6::text[], $7::uuid[], $8::bigint[],
+                   $9::bigint[], $10::text[], $11::boolean[], $12::int[], $13::int[]
+               ) as asked (
+                   id, room_id, sender_id, sender_number, kind, text, media_id, media_number,
+                   reply_to, client_msg_id, censored, first, last
+               )
+           ),
+           place as (
+               update rooms r
                set last_sequence = last_sequence + 1, last_change = last_change + 1,
-                   last_activity_at = greatest(last_activity_at, $13)
-               where id = $2
-               returning number, pair, last_sequence, last_change, last_activity_at
+                   last_activity_at = greatest(last_activity_at, $15)
+               from asked
+               where r.id = asked.room_id
+               returning r.id, r.number, r.pair, r.last_sequence, r.last_change, r.last_activity_at
            ),
            -- Only of a pair somebody hides their half; no other room's members are looked at.
            shown as (
                update members set hidden = false from place
-               where place.pair is not null and members.room_id = $2 and hidden
+               where place.pair is not null and members.room_id = place.id and hidden
            ),
            message as (
                insert into messages (
                    id, room_id, sequence, sent_change, change, sender_id, sender_number, kind, text, media_id,
                    media_number, waveform, reply_to, client_msg_id, censored, created_at
                )
-               select $1, $2, last_sequence, last_change, last_change, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12,
-                   last_activity_at
-               from place
+               select a.id, a.room_id, p.last_sequence, p.last_change, p.last_change, a.sender_id, a.sender_number,
+                   a.kind, a.text, a.media_id, a.media_number, ($14::real[])[a.first:a.last], a.reply_to,
+                   a.client_msg_id, a.censored, p.last_activity_at
+               from asked a join place p on p.id = a.room_id
                returning *
            )
            select m.id, m.number, m.room_id, place.number as room_number, m.sequence, m.sent_change, m.change,
                m.sender_id, m.sender_number, m.kind, m.text, m.media_id, m.media_number, m.waveform, m.reply_to,
                m.client_msg_id, m.created_at, m.edited_at, m.deleted_at, m.censored
-           from message m, place"#,
-        new.id,
-        new.room,
-        new.sender.map(|(id, _)| id),
-        new.sender.map(|(_, number)| number),
-        new.kind,
-        new.text,
-        new.media.map(|(id, _)| id),
-        new.media.map(|(_, number)| number),
-        new.waveform,
-        new.reply_to,
-        new.client_msg_id,
-        new.censored,
-        new.now
+           from message m join place on place.id = m.room_id"#,
+        &Vec::from_iter(new.iter().map(|one| one.id)),
+        &Vec::from_iter(new.iter().map(|one| one.room)),
+        &Vec::from_iter(new.iter().map(|one| one.sender.map(|(id, _)| id))) as &[Option<Uuid>],
+        &Vec::from_iter(new.iter().map(|one| one.sender.map(|(_, number)| number))) as &[Option<i64>],
+        &Vec::from_iter(new.iter().map(|one| one.kind.to_owned())),
+        &Vec::from_iter(new.iter().map(|one| one.text.to_owned())),
+        &Vec::from_iter(new.iter().map(|one| one.media.map(|(id, _)| id))) as &[Option<Uuid>],
+        &Vec::from_iter(new.iter().map(|one| one.media.map(|(_, number)| number))) as &[Option<i64>],
+        &Vec::from_iter(new.iter().map(|one| one.reply_to)) as &[Option<i64>],
+        &Vec::from_iter(new.iter().map(|one| one.client_msg_id)) as &[Option<&str>],
+        &Vec::from_iter(new.iter().map(|one| one.censored)),
+        &first,
+        &last,
+        &waveforms,
+        now
     );
-    Ok(row.fetch_one(tx).await?)
+    Ok(rows.fetch_all(tx).await?)
+}
+
+/// The same of one message.
+pub(crate) async fn insert_message(
+    tx: &mut PgConnection,
+    new: &NewMessage<'_>,
+    now: DateTime<Utc>,
+) -> kit::Result<MessageRow> {
+    let mut rows = insert_messages(tx, std::slice::from_ref(new), now).await?;
+    rows.pop().ok_or_else(|| sqlx::Error::RowNotFound.into())
 }
 
 /// What becomes of a message's words.

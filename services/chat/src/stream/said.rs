@@ -27,7 +27,7 @@ impl Chat {
             Said::Open(_) => Err(invalid_because("frame", "BAD_FRAME", "a stream is opened once")),
             Said::Send(send) => {
                 let room = self.meant(stream, send.room.as_ref()).await?;
-                let (message, created) = self.send(caller, room, &send.draft.unwrap_or_default()).await?;
+                let (message, created) = self.send(caller, room, send.draft.unwrap_or_default()).await?;
                 // A new one everybody hears, its sender too; of a repeat only who repeats it.
                 Ok((!created).then(|| ServerFrame {
                     room_id: message.room_id.clone(),

@@ -18,6 +18,7 @@ mod replicas;
 mod rooms;
 mod streams;
 mod stubs;
+mod together;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use chat::moderation::CENSORED;
+use chat::Chat;
+use chat::moderation::{CENSORED, Settings};
 use kit::Peer;
 use proto::chat::v1::moderation_service_client::ModerationServiceClient;
 use proto::chat::v1::server_frame::Frame;
@@ -53,6 +54,16 @@ impl Somebody {
 }
 
 impl World {
+    /// One replica that moderates rooms of these kinds, and bans for so many days.
+    async fn moderating(rooms: &[&str], ban_days: u16) -> Self {
+        let mut world = Self::start().await;
+        let settings = Settings { moderated_rooms: rooms.iter().map(|&kind| kind.to_owned()).collect(), ban_days };
+        // In the place of the one with the usual settings, whom nobody has called yet.
+        world.chat = Chat::start(&world.harness.service, "off".parse().unwrap(), settings);
+        world.harness.serve(world.chat.routes());
+        world
+    }
+
     async fn dealers(&self) -> (Somebody, Somebody, Room) {
         let (ana, ben) = (self.person(1), self.person(2));
         let room = ana.deal(&ben).await;
@@ -482,6 +493,35 @@ async fn infractions_and_reviews_at_once_are_all_counted() {
 }
 
 #[tokio::test]
+async fn the_sender_is_warned_on_every_screen_and_nobody_else() {
+    let world = World::start().await;
+    let (ana, ben, room) = world.dealers().await;
+    let mut screens = [ana.connect(&room).await, ana.connect(&room).await];
+    let mut at_ben = ben.connect(&room).await;
+    for infractions in 1..=3 {
+        let sent = ana.say(&room, PHONE).await.unwrap();
+        for screen in &mut screens {
+            let warned = screen.find(|frame| match frame {
+                Frame::Warning(warning) => Some(warning),
+                _ => None,
+            });
+            let warning = warned.await;
+            assert_eq!((&warning.message_id, warning.message_number), (&sent.id, sent.number));
+            assert_eq!((warning.infractions, warning.limit), (infractions, 3));
+            assert_eq!(warning.reasons, ["PHONE"]);
+            assert_eq!(warning.banned_until.is_some(), infractions == 3);
+        }
+    }
+    ben.say(&room, "fin").await.unwrap();
+    let warned = at_ben.find(|frame| match frame {
+        Frame::Warning(_) => Some(true),
+        Frame::Message(message) if message.text == "fin" => Some(false),
+        _ => None,
+    });
+    assert!(!warned.await);
+}
+
+#[tokio::test]
 async fn infractions_are_listed_in_pages() {
     let world = World::start().await;
     let (ana, ben, room) = world.dealers().await;
@@ -507,6 +547,84 @@ async fn infractions_are_listed_in_pages() {
     }
     let approved = ListInfractionsRequest { verdict: Verdict::Approved.into(), ..Default::default() };
     assert_eq!(admin.infractions(approved).await.infractions, []);
+}
+
+#[tokio::test]
+async fn only_rooms_of_the_kinds_that_are_set_are_moderated() {
+    for moderated in [&["pair"][..], &["group"], &["deal"], &["pair", "group"]] {
+        let world = World::moderating(moderated, 7).await;
+        let (ana, ben, deal) = world.dealers().await;
+        let (pair, group) = (ana.open_pair(&ben).await, ana.group(&[&ben]).await);
+        for (kind, room) in [("pair", &pair), ("group", &group), ("deal", &deal)] {
+            let sent = ana.say(room, PHONE).await.unwrap();
+            let text = if moderated.contains(&kind) { CENSORED } else { PHONE };
+            assert_eq!((sent.text.as_str(), sent.censored), (text, text == CENSORED), "{kind} of {moderated:?}");
+        }
+        assert_eq!(ana.standing().await, (moderated.len() as i32, false), "{moderated:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_ban_closes_the_rooms_that_are_moderated_and_no_others() {
+    let world = World::moderating(&["group"], 7).await;
+    let (ana, ben, deal) = world.dealers().await;
+    let group = ana.group(&[&ben]).await;
+    let (mut in_group, mut in_deal) = (ana.connect(&group).await, ana.connect(&deal).await);
+    for count in 1..=3 {
+        ana.say(&group, PHONE).await.unwrap();
+        assert_eq!(ana.standing().await, (count, count == 3));
+    }
+    assert_eq!(in_group.find(closing).await, ClosingReason::Banned);
+    assert_eq!(refused(ana.say(&group, "hola").await), (Code::PermissionDenied, "CHAT_BANNED".into()));
+    let open = Open { room: Some(key(&group)), ..Open::default() };
+    assert_eq!(refused(ana.try_connect(open).await.map(drop)), (Code::PermissionDenied, "CHAT_BANNED".into()));
+    assert_eq!(ana.say(&deal, PHONE).await.unwrap().text, PHONE);
+    assert_eq!(in_deal.message().await.text, PHONE, "what is open stays so");
+    ana.connect(&deal).await;
+}
+
+#[tokio::test]
+async fn where_nothing_is_moderated_nobody_is_censored_or_kept_out() {
+    let world = World::moderating(&["none"], 7).await;
+    let (ana, ben, room) = world.dealers().await;
+    for piece in ["once", "cinco cinco cinco cero", "cero uno cuatro dos", PHONE] {
+        let sent = ana.say(&room, piece).await.unwrap();
+        assert!(!sent.censored && !ana.edit(&sent, PHONE).await.unwrap().censored);
+    }
+    assert_eq!((ana.standing().await, world.moderated().await), ((0, false), Vec::new()));
+    let subject = "llamame al 11 5550 0142".to_owned();
+    let request =
+        OpenPairRequest { kind: RoomKind::Deal.into(), users: vec![ben.key()], subject, ..Default::default() };
+    ana.rooms().open_pair(request).await.unwrap();
+
+    // What other channels notice is counted all the same, and they may keep to it.
+    let mut line = ana.connect(&room).await;
+    for count in 1..=3 {
+        assert_eq!(world.report(ana.id, "").await.unwrap().infractions, count);
+    }
+    assert_eq!(ana.standing().await, (3, true));
+    assert_eq!(ana.say(&room, PHONE).await.unwrap().text, PHONE);
+    assert_eq!(line.message().await.text, PHONE);
+}
+
+#[tokio::test]
+async fn a_ban_lasts_as_many_days_as_are_set() {
+    for days in [1, 30] {
+        let world = World::moderating(&["deal"], days).await;
+        let (ana, _, room) = world.dealers().await;
+        for _ in 0..3 {
+            ana.say(&room, PHONE).await.unwrap();
+        }
+        let standing = ana.moderation().get_standing(GetStandingRequest::default()).await.unwrap().into_inner();
+        let left = standing.banned_until.unwrap().seconds - world.harness.clock.now().timestamp();
+        assert_eq!(left, 86_400 * i64::from(days));
+        world.harness.clock.advance(u32::from(days) * DAY - Duration::from_secs(1));
+        assert_eq!(refused(world.person(1).say(&room, "hola").await).1, "CHAT_BANNED", "{days} days");
+        world.harness.clock.advance(Duration::from_secs(1));
+        let ana = world.person(1);
+        assert_eq!(ana.say(&room, "hola").await.unwrap().text, "hola", "{days} days");
+        assert_eq!(ana.standing().await, (0, false), "{days} days");
+    }
 }
 
 #[tokio::test]

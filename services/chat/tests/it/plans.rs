@@ -106,6 +106,8 @@ async fn no_question_reads_a_whole_table() {
 
     let (large, me) = (format!("'{large}'::uuid"), format!("'{one}'::uuid"));
     let moment = "timestamptz '2026-01-01 02:00:00+00'";
+    // The n-th of 64 rooms.
+    let rooms = "('a' || lpad(to_hex(#), 31, '0'))::uuid";
     let mut wrong = Vec::new();
     for (parts, arguments) in [
         // Pages of history.
@@ -142,7 +144,12 @@ async fn no_question_reads_a_whole_table() {
         // People.
         (&["order by \"number!\" limit 5000"], format!("{me}, '{{}}'")),
         (&["nulls last, r.number desc limit $2"], format!("{me}, 1000, '{{}}'")),
-        (&["as \"notified!\""], format!("{large}, {me}, {moment}, '400'")),
+        // Sending, in one room and in many at once.
+        (&["as \"notified!\""], format!("array[{large}], array[{me}], array['400'], {moment}")),
+        (&["as \"notified!\""], format!("{}, {}, {}, {moment}", many(rooms), many(&me), many("'400'"))),
+        (&["for update skip locked", "id = any($1)"], many(rooms)),
+        (&["insert into messages"], new_messages(&large, &me, 1)),
+        (&["insert into messages"], new_messages(rooms, &me, 64)),
         (&["as \"blocked!\"", "r.kind <> 'GROUP'"], format!("{large}, {me}")),
     ] {
         for plan in plans(db, parts, &arguments).await {
@@ -166,6 +173,37 @@ async fn no_question_reads_a_whole_table() {
     );
     let used = nodes(&page[0]["Plan"]).iter().any(|node| node["Index Name"] == "messages_sequence_key");
     assert!(used, "{page:#}");
+}
+
+/// An array of this 64 times, with the number of each for a `#`.
+fn many(value: &str) -> String {
+    array(value, 64)
+}
+
+fn array(value: &str, size: usize) -> String {
+    let values: Vec<_> = (1..=size).map(|n| value.replace('#', &(n + 1).to_string())).collect();
+    format!("array[{}]", values.join(", "))
+}
+
+/// What is stored of as many messages, in the order of the statement's parameters.
+fn new_messages(room: &str, sender: &str, size: usize) -> String {
+    let columns = [
+        "gen_random_uuid()",
+        room,
+        sender,
+        "1::bigint",
+        "'TEXT'",
+        "'hola'",
+        "null::uuid",
+        "null::bigint",
+        "null::bigint",
+        "'n#'",
+        "false",
+        "1",
+        "0",
+    ];
+    let arrays: Vec<_> = columns.into_iter().map(|column| array(column, size)).collect();
+    format!("{}, '{{}}'::real[], timestamptz '2026-03-01'", arrays.join(", "))
 }
 
 async fn use_everything(ana: &Somebody, ben: &Somebody, room: &Room) {

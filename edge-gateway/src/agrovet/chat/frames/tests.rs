@@ -170,6 +170,19 @@ fn the_rest_is_told_too() {
         (Heard::Live(Live { change: 5 }), json!({"type": "live", "room_id": "14", "change": 5})),
         (Heard::Removed(v1::Removed {}), json!({"type": "removed_from_room", "room_id": "14"})),
         (
+            Heard::Warning(v1::Warning {
+                message_number: 5,
+                reasons: vec!["PHONE".to_owned()],
+                infractions: 1,
+                limit: 3,
+                ..Default::default()
+            }),
+            json!({
+                "type": "moderation_warning", "message_id": 5, "room_id": "14", "reasons": ["PHONE"],
+                "infractions": 1, "limit": 3, "restricted_until": null,
+            }),
+        ),
+        (
             Heard::Room(v1::Room {
                 number: 14,
                 name: "Toros".to_owned(),
