@@ -307,4 +307,5 @@ pub fn routes() -> Routes<Agrovet> {
         .post("/api/foro/communities/{id}/ban", moderation::ban, "Bans somebody from a community")
         .post("/api/foro/communities/{id}/unban", moderation::unban, "Lifts a ban")
         .get("/api/foro/communities/{id}/log", moderation::log, "What moderators did in a community, newest first")
+        .get("/api/foro/log", moderation::log_outside, "What staff did outside of communities, newest first")
 }

@@ -223,9 +223,12 @@ impl ModerationService for Forum {
         let scope = format!("ListModerationLog {}", request.community_id);
         let after = self.pager.open::<LogPlace>(&scope, &request.page_token)?;
         let size = page::size(request.page_size, 20, 100);
-        let mut rows = list_log(&self.db, request.community_id, after, size + 1, i64::from(request.skip)).await?;
-        let total_size = count_log(&self.db, request.community_id).await?;
-        if total_size == 0 && !exists_community(&self.db, request.community_id).await? {
+        let community = Some(request.community_id).filter(|id| *id != 0);
+        let mut rows = list_log(&self.db, community, after, size + 1, i64::from(request.skip)).await?;
+        let total_size = count_log(&self.db, community).await?;
+        if let Some(id) = community.filter(|_| total_size == 0)
+            && !exists_community(&self.db, id).await?
+        {
             return Err(no_such_community().into());
         }
         let more = rows.len() as i64 > size;

@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
+use kit::error::not_found;
 use kit::identity::Caller;
 use proto::forum::v1::{
     self, BanMemberRequest, DismissReportsRequest, ListModerationLogRequest, ListReportsRequest, LockPostRequest,
@@ -359,12 +360,13 @@ pub async fn reports_outside(State(edge): State<Agrovet>, _: Caller, page: Page)
     fetch_reports(&edge, page, None).await
 }
 
-pub async fn log(
-    State(edge): State<Agrovet>,
+/// Of a community, or with zero of what is in none.
+async fn fetch_log(
+    edge: &Agrovet,
     base: Base,
     caller: Option<Caller>,
-    Path(community_id): Path<i64>,
     page: Page,
+    community_id: i64,
 ) -> Result<Json<Paged<ModerationEntry>>> {
     let paged = page
         .fetch(|page_size, skip| {
@@ -376,5 +378,27 @@ pub async fn log(
             }
         })
         .await?;
-    Ok(shown(&edge, base, caller, paged, ModerationEntry::of).await)
+    Ok(shown(edge, base, caller, paged, ModerationEntry::of).await)
+}
+
+pub async fn log(
+    State(edge): State<Agrovet>,
+    base: Base,
+    caller: Option<Caller>,
+    Path(community_id): Path<i64>,
+    page: Page,
+) -> Result<Json<Paged<ModerationEntry>>> {
+    if community_id == 0 {
+        return Err(Status::from(not_found("COMMUNITY_NOT_FOUND", "no such community")).into());
+    }
+    fetch_log(&edge, base, caller, page, community_id).await
+}
+
+pub async fn log_outside(
+    State(edge): State<Agrovet>,
+    base: Base,
+    caller: Option<Caller>,
+    page: Page,
+) -> Result<Json<Paged<ModerationEntry>>> {
+    fetch_log(&edge, base, caller, page, 0).await
 }

@@ -329,35 +329,58 @@ pub(super) async fn fetch_last(conn: &mut PgConnection, deed: &Deed<'_>) -> kit:
     Ok(row.fetch_optional(conn).await?)
 }
 
+/// Of a community, or of what is in none.
 pub(super) async fn list_log(
     db: impl PgExecutor<'_>,
-    community_id: i64,
+    community_id: Option<i64>,
     after: Option<LogPlace>,
     limit: i64,
     skip: i64,
 ) -> kit::Result<Vec<LogRow>> {
-    let rows = sqlx::query_as!(
-        LogRow,
-        "select id, community_id, moderator_id, moderator_number, action, post_id, comment_id, user_id, user_number,
-             reason, created_at
-         from moderation_log
-         where community_id = $1
-             and (created_at, id) < (coalesce($2, timestamptz 'infinity'), coalesce($3, 0::bigint))
-         order by created_at desc, id desc limit $4 offset $5",
-        community_id,
-        after.map(|place| place.created_at),
-        after.map(|place| place.id),
-        limit,
-        skip
-    );
-    Ok(rows.fetch_all(db).await?)
+    let at = after.map(|place| place.created_at);
+    let id = after.map(|place| place.id);
+    macro_rules! page {
+        ($condition:literal $(, $community:expr)?) => {
+            sqlx::query_as!(
+                LogRow,
+                "select id, community_id, moderator_id, moderator_number, action, post_id, comment_id, user_id,
+                     user_number, reason, created_at
+                 from moderation_log
+                 where (created_at, id) < (coalesce($1, timestamptz 'infinity'), coalesce($2, 0::bigint)) and "
+                    + $condition
+                    + " order by created_at desc, id desc limit $3 offset $4",
+                at,
+                id,
+                limit,
+                skip
+                $(, $community)?
+            )
+            .fetch_all(db)
+            .await?
+        };
+    }
+    Ok(match community_id {
+        Some(community) => page!("community_id = $5", community),
+        None => page!("community_id is null"),
+    })
 }
 
-pub(super) async fn count_log(db: impl PgExecutor<'_>, community_id: i64) -> kit::Result<i32> {
-    let count = sqlx::query_scalar!(
-        r#"select least(count(*), 10000)::int as "count!"
-           from (select from moderation_log where community_id = $1 limit 10001) counted"#,
-        community_id
-    );
-    Ok(count.fetch_one(db).await?)
+pub(super) async fn count_log(db: impl PgExecutor<'_>, community_id: Option<i64>) -> kit::Result<i32> {
+    macro_rules! count {
+        ($condition:literal $(, $community:expr)?) => {
+            sqlx::query_scalar!(
+                r#"select least(count(*), 10000)::int as "count!"
+                   from (select from moderation_log where "#
+                    + $condition
+                    + " limit 10001) counted"
+                $(, $community)?
+            )
+            .fetch_one(db)
+            .await?
+        };
+    }
+    Ok(match community_id {
+        Some(community) => count!("community_id = $1", community),
+        None => count!("community_id is null"),
+    })
 }

@@ -319,3 +319,17 @@ async fn the_log_is_public_paged_and_never_changed() {
     let unknown = ListModerationLogRequest { community_id: 999, ..Default::default() };
     refused!(ana.moderation().list_moderation_log(unknown).await, NotFound, "COMMUNITY_NOT_FOUND");
 }
+
+#[tokio::test]
+async fn what_staff_did_outside_of_communities_is_in_a_log_of_its_own() {
+    let world = World::start().await;
+    let (_, ben, community, inside) = scene(&world).await;
+    let outside = ben.post("Suelto", None).await.id;
+    assert_eq!(log(&world, 0).await, []);
+    lock(&world.admin(), inside, true).await.unwrap();
+    lock(&world.admin(), outside, true).await.unwrap();
+    world.pass(1);
+    remove(&world.admin(), post(outside)).await.unwrap();
+    assert_eq!(log(&world, 0).await, [ModerationAction::Lock, ModerationAction::Remove]);
+    assert_eq!(log(&world, community).await, [ModerationAction::Lock]);
+}
