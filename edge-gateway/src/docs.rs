@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use axum::Router;
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
@@ -15,15 +15,25 @@ use crate::dialect::Dialect;
 use crate::platform::Platform;
 
 pub fn router() -> Router<Platform> {
-    Router::new()
-        .route("/docs", get(async || asset("text/html; charset=utf-8", include_bytes!("docs/index.html"))))
+    // Where the old platforms had their documents.
+    let viewers = ["/swagger", "/swagger/", "/redoc", "/redoc/"];
+    let documents = ["/swagger.json", "/swagger.json/", "/swagger.yaml", "/swagger.yaml/"];
+    let old = viewers
+        .into_iter()
+        .fold(Router::new(), |router, path| router.route(path, get(async || Redirect::permanent("/docs#agrovet"))));
+    let old = documents.into_iter().fold(old, |router, path| {
+        // Whatever is JSON is YAML.
+        let kind = if path.contains("yaml") { "application/yaml" } else { "application/json" };
+        router.route(path, get(async move || document(kind, &AGROVET)))
+    });
+    old.route("/docs", get(async || asset("text/html; charset=utf-8", include_bytes!("docs/index.html"))))
         .route(
             "/docs/viewer.js",
             get(async || asset("text/javascript; charset=utf-8", include_bytes!("docs/viewer.js"))),
         )
         .route("/docs/viewer.css", get(async || asset("text/css; charset=utf-8", include_bytes!("docs/viewer.css"))))
-        .route("/openapi/agrovet.json", get(async || json(&AGROVET)))
-        .route("/openapi/conectar.json", get(async || json(&CONECTAR)))
+        .route("/openapi/agrovet.json", get(async || document("application/json", &AGROVET)))
+        .route("/openapi/conectar.json", get(async || document("application/json", &CONECTAR)))
 }
 
 /// The document of Agrovet's dialect.
@@ -46,8 +56,8 @@ fn written(document: OpenApi) -> Bytes {
     document.to_json().expect("the document is made of texts and numbers").into()
 }
 
-fn json(document: &'static LazyLock<Bytes>) -> Response {
-    ([(CONTENT_TYPE, "application/json")], Bytes::clone(document)).into_response()
+fn document(kind: &'static str, document: &'static LazyLock<Bytes>) -> Response {
+    ([(CONTENT_TYPE, kind)], Bytes::clone(document)).into_response()
 }
 
 pub(crate) fn asset(kind: &'static str, bytes: &'static [u8]) -> Response {
