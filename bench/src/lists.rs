@@ -133,6 +133,9 @@ struct Kind {
 
 enum Ask {
     Posts(PostOrder, TimeWindow, bool),
+    /// A page as the old frontend asks for it, so many rows behind the first.
+    PostsBehind(i32),
+    AdsBehind(i32),
     Feed,
     Relevant,
     Post,
@@ -149,15 +152,19 @@ fn kinds() -> Vec<Kind> {
     let posts = |what, order, window, comments| Kind { what, goal_ms: 8.0, ask: Ask::Posts(order, window, comments) };
     let kind = |what, goal_ms, ask| Kind { what, goal_ms, ask };
     vec![
-        posts("20 posts, newest first", New, TimeWindow::All, false),
-        posts("20 posts, newest first, with their comments", New, TimeWindow::All, true),
+        posts("20 posts, newest first, without comments", New, TimeWindow::All, false),
+        posts("20 posts, newest first", New, TimeWindow::All, true),
         posts("20 posts of a community, newest first", New, TimeWindow::Unspecified, true),
-        posts("20 posts, hot", Hot, TimeWindow::All, false),
-        posts("20 posts, top of all times", Top, TimeWindow::All, false),
-        posts("20 posts, top of the week", Top, TimeWindow::Week, false),
-        posts("20 posts, active", Active, TimeWindow::All, false),
-        posts("20 posts, controversial", Controversial, TimeWindow::All, false),
-        kind("feed of somebody's communities, with comments", 8.0, Ask::Feed),
+        posts("20 posts, hot", Hot, TimeWindow::All, true),
+        posts("20 posts, top of all times", Top, TimeWindow::All, true),
+        posts("20 posts, top of the year", Top, TimeWindow::Year, true),
+        posts("20 posts, top of the month", Top, TimeWindow::Month, true),
+        posts("20 posts, top of the week", Top, TimeWindow::Week, true),
+        posts("20 posts, top of the day", Top, TimeWindow::Day, true),
+        posts("20 posts, active", Active, TimeWindow::All, true),
+        posts("20 posts, controversial", Controversial, TimeWindow::All, true),
+        kind("20 posts, page 500 by number", 8.0, Ask::PostsBehind(9_980)),
+        kind("feed of somebody's communities", 8.0, Ask::Feed),
         kind("`relevant`, another person each time", 25.0, Ask::Relevant),
         kind("a post with its thread", 8.0, Ask::Post),
         kind("replies to the top of a thread", 8.0, Ask::Thread),
@@ -165,6 +172,8 @@ fn kinds() -> Vec<Kind> {
         kind("20 reactions to a post", 8.0, Ask::Reactions),
         kind("20 ads, newest first", 8.0, Ask::Ads(AdOrder::Unspecified, false)),
         kind("20 ads of a category and condition, newest first", 8.0, Ask::Ads(AdOrder::Unspecified, true)),
+        kind("20 ads, cheapest first", 8.0, Ask::Ads(AdOrder::Cheapest, false)),
+        kind("20 ads, page 500 by number", 8.0, Ask::AdsBehind(9_980)),
         kind("200 ads nearby", 10.0, Ask::Nearby),
         kind("ads by a word", 20.0, Ask::Search(&["semental", "vaquilla", "riego", "alambre", "bomba"])),
         kind("ads by several words", 20.0, Ask::Search(&["semilla maiz", "vacuna ternero", "tractor arado"])),
@@ -238,13 +247,22 @@ impl Asker {
                 };
                 posts.list_posts(request).await?.into_inner().posts.len()
             }
+            Ask::PostsBehind(skip) => {
+                let request = ListPostsRequest { skip: *skip, comments: WITH_COMMENTS, ..ListPostsRequest::default() };
+                posts.list_posts(request).await?.into_inner().posts.len()
+            }
+            Ask::AdsBehind(skip) => {
+                let request = ListAdsRequest { skip: *skip, ..ListAdsRequest::default() };
+                ads.list_ads(request).await?.into_inner().ads.len()
+            }
             Ask::Feed => {
                 let request = ListFeedRequest { comments: WITH_COMMENTS, ..ListFeedRequest::default() };
                 posts.list_feed(self.signed(request, turn)?).await?;
                 1
             }
             Ask::Relevant => {
-                let request = self.signed(ListRelevantRequest::default(), turn)?;
+                let request = ListRelevantRequest { comments: WITH_COMMENTS, ..ListRelevantRequest::default() };
+                let request = self.signed(request, turn)?;
                 posts.list_relevant(request).await?.into_inner().posts.len()
             }
             Ask::Post => {
@@ -302,6 +320,21 @@ impl Asker {
                 Ok(posts.list_posts(request).await?.into_inner().next_page_token)
             }
         });
+        let hot = depth("posts, hot", |page_token| {
+            let mut posts = posts.clone();
+            async move {
+                let request =
+                    ListPostsRequest { order: PostOrder::Hot.into(), page_token, ..ListPostsRequest::default() };
+                Ok(posts.list_posts(request).await?.into_inner().next_page_token)
+            }
+        });
+        let relevant = depth("`relevant`", |page_token| {
+            let mut posts = posts.clone();
+            async move {
+                let request = self.signed(ListRelevantRequest { page_token, ..ListRelevantRequest::default() }, 0)?;
+                Ok(posts.list_relevant(request).await?.into_inner().next_page_token)
+            }
+        });
         let comments = CommentServiceClient::new(self.edge.clone());
         let all = depth("comments, newest first", |page_token| {
             let mut comments = comments.clone();
@@ -318,7 +351,7 @@ impl Asker {
                 Ok(ads.list_ads(request).await?.into_inner().next_page_token)
             }
         });
-        Ok(vec![new.await?, all.await?, for_sale.await?])
+        Ok(vec![new.await?, hot.await?, relevant.await?, all.await?, for_sale.await?])
     }
 }
 
@@ -369,7 +402,8 @@ fn tables(
     let _ = writeln!(
         text,
         "One request after the other by gRPC through the edge, {} of each kind after a warm-up; times are the client's and \
-         hold all that happens in between: edge, mutual TLS, service, PostgreSQL.\n",
+         hold all that happens in between: edge, mutual TLS, service, PostgreSQL. Lists of posts bring the comments that \
+         the frontend shows.\n",
         options.requests
     );
     text += "| request | p50 ms | p99 ms | goal, p99 | |\n| --- | ---: | ---: | ---: | --- |\n";
