@@ -1,6 +1,7 @@
 //! Agrovet: sockets of rooms and of presence. The frames themselves have tests of their own beside the code; here is
 //! what two people see of each other.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use reqwest::Method;
@@ -199,6 +200,38 @@ async fn who_comes_back_hears_what_they_missed_and_nothing_twice() {
     let mut socket = world.socket(&path, &beto.token).await;
     let kinds = [socket.next().await, socket.next().await, socket.next().await].map(|frame| frame["type"].clone());
     assert_eq!(kinds, ["message_edited", "chat_message", "live"]);
+}
+
+#[tokio::test]
+async fn whoever_comes_back_from_any_frame_misses_nothing() {
+    let world = World::start().await;
+    let (ana, beto, room) = world.two().await;
+    for text in ["1", "2", "3", "4"] {
+        world.says(&ana, room, text).await;
+    }
+    // The change of this one is behind those of the messages that follow it.
+    let edit = json!({ "content": "Uno" });
+    assert_eq!(world.call(Method::PATCH, "/api/chat/messages/1/", &ana.token, edit).await.status, 200);
+    for broken_after in 1..=4 {
+        let mut texts = BTreeSet::new();
+        let mut socket = world.socket(&format!("/ws/chat/{room}/?since=0"), &beto.token).await;
+        let mut since = Value::Null;
+        for _ in 0..broken_after {
+            let frame = socket.next().await;
+            since = frame["change"].clone();
+            texts.extend(frame["text"].as_str().map(str::to_owned));
+        }
+        drop(socket);
+        let mut socket = world.socket(&format!("/ws/chat/{room}/?since={since}"), &beto.token).await;
+        loop {
+            let frame = socket.next().await;
+            if frame["type"] == "live" {
+                break;
+            }
+            texts.extend(frame["text"].as_str().map(str::to_owned));
+        }
+        assert_eq!(Vec::from_iter(texts), ["2", "3", "4", "Uno"], "after {broken_after}");
+    }
 }
 
 #[tokio::test]

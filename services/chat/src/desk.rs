@@ -48,11 +48,17 @@ struct Waiting {
 
 /// What became of a message here.
 pub(crate) enum Outcome {
-    Done(kit::Result<(Message, bool)>),
+    Done(Box<kit::Result<(Message, bool)>>),
     /// It is to go alone; whether it has been counted already for how often its sender may write.
     Alone {
         counted: bool,
     },
+}
+
+impl Outcome {
+    fn refused(error: kit::Error) -> Self {
+        Self::Done(Box::new(Err(error)))
+    }
 }
 
 const NOT_HERE: Outcome = Outcome::Alone { counted: false };
@@ -123,7 +129,7 @@ impl Chat {
         if self.desk.put(waiting) {
             tokio::spawn(self.clone().write_waiting());
         }
-        answered.await.unwrap_or_else(|_| Outcome::Done(Err(unknown())))
+        answered.await.unwrap_or_else(|_| Outcome::refused(unknown()))
     }
 
     async fn write_waiting(self) {
@@ -136,10 +142,10 @@ impl Chat {
             }
             for (place, waiting) in waiting.into_iter().enumerate() {
                 let outcome = match (&written, outcomes.remove(&place)) {
-                    (Err(Failed::Unknown(_)), Some(Outcome::Alone { counted: true })) => Outcome::Done(Err(unknown())),
+                    (Err(Failed::Unknown(_)), Some(Outcome::Alone { counted: true })) => Outcome::refused(unknown()),
                     // Who waited so long for a connection need not wait as long for one of their own.
                     (Err(Failed::Before(error)), None) if error.reason() == "DATABASE_BUSY" => {
-                        Outcome::Done(Err(unavailable("DATABASE_BUSY", "no free database connection")))
+                        Outcome::refused(unavailable("DATABASE_BUSY", "no free database connection"))
                     }
                     (_, outcome) => outcome.unwrap_or(NOT_HERE),
                 };
@@ -159,7 +165,7 @@ impl Chat {
             let repeats = match entry.judge(&locked, &listeners) {
                 Ok(repeats) => repeats,
                 Err(refusal) => {
-                    outcomes.insert(place, Outcome::Done(Err(refusal)));
+                    outcomes.insert(place, Outcome::refused(refusal));
                     continue;
                 }
             };
@@ -172,7 +178,7 @@ impl Chat {
                     outcomes.insert(place, Outcome::Alone { counted: true });
                     passed.push(Passed { place, listeners });
                 }
-                Err(refusal) => drop(outcomes.insert(place, Outcome::Done(Err(refusal)))),
+                Err(refusal) => drop(outcomes.insert(place, Outcome::refused(refusal))),
             }
         }
         if passed.is_empty() {
@@ -202,7 +208,7 @@ impl Chat {
         metrics::counter!("chat_commits_total").increment(1);
         for (one, row) in stored {
             let sent = self.tell_new(&row, &one.listeners);
-            outcomes.insert(one.place, Outcome::Done(Ok((sent, true))));
+            outcomes.insert(one.place, Outcome::Done(Box::new(Ok((sent, true)))));
         }
         Ok(())
     }

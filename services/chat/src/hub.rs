@@ -202,6 +202,13 @@ impl Hub {
         listeners.readers.iter().for_each(|reader| reader.queue.fall_behind());
     }
 
+    /// The database says that somebody entered a room, or is gone from it.
+    pub(crate) fn compare_member(&self, room: Uuid, user: Uuid, gone: bool) {
+        let line = if gone { Line::Room(room) } else { Line::Person(user) };
+        let news = if gone { News::Removed } else { News::RoomsChanged };
+        self.deliver(&Packet { line, audience: Audience::Only(user), news });
+    }
+
     /// Every stream of this process once.
     pub(crate) fn streams(&self) -> Vec<Reader> {
         let lines = self.lines();

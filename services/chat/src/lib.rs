@@ -153,6 +153,8 @@ impl Chat {
     async fn watch_rooms(self, wire: Wire, stop: kit::Stop) {
         // Since when receipts may have moved elsewhere without our hearing it.
         let mut deaf_since: Option<DateTime<Utc>> = None;
+        // Since when people may have come and gone.
+        let mut members_since = self.now() - UNSURE;
         loop {
             let was_up = wire.up();
             if !was_up {
@@ -170,6 +172,8 @@ impl Chat {
             let began = self.now();
             let compared = async {
                 self.compare_rooms().await?;
+                self.compare_members(members_since).await?;
+                members_since = began - UNSURE;
                 if let Some(since) = deaf_since {
                     self.compare_receipts(since).await?;
                     self.compare_bans().await?;
@@ -188,6 +192,14 @@ impl Chat {
             for room in receipts::list_marked(&self.db, rooms, since).await? {
                 self.hub.look_again(room);
             }
+        }
+        Ok(())
+    }
+
+    /// Who came and went since a moment, should a publication of it have been lost.
+    async fn compare_members(&self, since: DateTime<Utc>) -> kit::Result<()> {
+        for (room, user, gone) in members::list_moves(&self.db, since).await? {
+            self.hub.compare_member(room, user, gone);
         }
         Ok(())
     }

@@ -283,6 +283,30 @@ pub(crate) async fn list_listeners(
     Ok(listeners.fetch_all(db).await?)
 }
 
+/// Rooms that people entered, or are gone from, since a moment; whether they are gone.
+pub(crate) async fn list_moves(db: impl PgExecutor<'_>, since: DateTime<Utc>) -> kit::Result<Vec<(Uuid, Uuid, bool)>> {
+    let moves = sqlx::query!(
+        r#"select room_id as "room_id!", user_id as "user_id!", gone as "gone!"
+           from (
+               (select room_id, user_id, false as gone from members where joined_at >= $1 and left_at is null)
+               union all
+               (select room_id, user_id, true from members where left_at >= $1)
+           ) moves"#,
+        since
+    );
+    Ok(moves.fetch_all(db).await?.into_iter().map(|row| (row.room_id, row.user_id, row.gone)).collect())
+}
+
+/// Whether any of these people does not want to hear from somebody.
+pub(crate) async fn is_blocked_by_any(db: impl PgExecutor<'_>, people: &[Uuid], user: Uuid) -> kit::Result<bool> {
+    let blocked = sqlx::query_scalar!(
+        r#"select exists(select from blocks where blocker_id = any($1) and blocked_id = $2) as "blocked!""#,
+        people,
+        user
+    );
+    Ok(blocked.fetch_one(db).await?)
+}
+
 /// Somebody with whom one shares rooms, and of which kinds these are.
 pub(crate) struct Contact {
     pub(crate) id: Uuid,

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use prost::Message as _;
+use proto::chat::v1::server_frame::Frame;
 use proto::chat::v1::{ClosingReason, ServerFrame};
 use tokio::sync::Notify;
 use uuid::Uuid;
@@ -21,13 +22,16 @@ pub(crate) struct Parcel {
     pub(crate) room: Uuid,
     /// The room's change it tells, of a durable frame; others may be dropped.
     pub(crate) change: Option<i64>,
+    /// Whether it can be read from the database although it is no change.
+    receipt: bool,
     size: usize,
 }
 
 impl Parcel {
     pub(crate) fn new(room: Uuid, frame: ServerFrame) -> Arc<Self> {
         let change = Some(frame.change).filter(|change| *change > 0);
-        Arc::new(Self { room, change, size: frame.encoded_len() + OVERHEAD, frame })
+        let receipt = matches!(frame.frame, Some(Frame::Receipt(_)));
+        Arc::new(Self { room, change, receipt, size: frame.encoded_len() + OVERHEAD, frame })
     }
 }
 
@@ -70,6 +74,8 @@ impl Queue {
         if waiting.bytes + parcel.size > MOST {
             if parcel.change.is_none() {
                 metrics::counter!("chat_frames_dropped_total", "kind" => "ephemeral").increment(1);
+                // The reader, who has much to read before, finds receipts in the database.
+                waiting.behind |= parcel.receipt;
                 return;
             }
             waiting.drop_ephemeral();
@@ -146,8 +152,10 @@ impl Waiting {
         std::mem::take(&mut self.banned).then_some(Next::Banned)
     }
 
+    /// What nobody misses is gone then, and receipts are read from the database.
     fn drop_ephemeral(&mut self) {
         let before = self.parcels.len();
+        self.behind |= self.parcels.iter().any(|parcel| parcel.receipt);
         self.parcels.retain(|parcel| parcel.change.is_some());
         self.bytes = self.parcels.iter().map(|parcel| parcel.size).sum();
         let dropped = (before - self.parcels.len()) as u64;
@@ -157,8 +165,7 @@ impl Waiting {
 
 #[cfg(test)]
 mod tests {
-    use proto::chat::v1::server_frame::Frame;
-    use proto::chat::v1::{Message, Typing};
+    use proto::chat::v1::{Message, ReceiptNews, Typing};
 
     use super::*;
 
@@ -192,6 +199,27 @@ mod tests {
         }
         queue.push(&durable(1, 200 << 10));
         assert_eq!(changes(&queue).await, [Some(1)]);
+    }
+
+    #[tokio::test]
+    async fn a_receipt_that_was_dropped_is_read_from_the_database() {
+        let receipt = || {
+            let frame = Some(Frame::Receipt(ReceiptNews::default()));
+            Parcel::new(Uuid::nil(), ServerFrame { frame, ..ServerFrame::default() })
+        };
+        let fill = |queue: &Queue| (0..10_000).for_each(|_| queue.push(&typing()));
+        let (before, after) = (Queue::default(), Queue::default());
+        before.push(&receipt());
+        fill(&before);
+        before.push(&durable(1, 200 << 10));
+        assert_eq!(changes(&before).await, [Some(1), Some(-1)]);
+        after.push(&durable(1, 255 << 10));
+        after.push(&durable(2, 800));
+        for _ in 0..10 {
+            after.push(&receipt());
+        }
+        let heard = changes(&after).await;
+        assert_eq!((heard[0], heard[1], heard.last()), (Some(1), Some(2), Some(&Some(-1))));
     }
 
     #[tokio::test]

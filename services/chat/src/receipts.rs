@@ -142,9 +142,16 @@ impl Chat {
     /// What moved in a room since the message that the change `since` brought, or the one before it, as far as it concerns
     /// this person: everything that was read, and what of theirs was delivered. For who may have missed it; told again to
     /// who has not, it says the same.
-    pub(crate) async fn receipts_since(&self, room: Uuid, me: Uuid, since: i64) -> kit::Result<Vec<ReceiptNews>> {
+    /// Also what moved since the moment `missed`, if that is earlier.
+    pub(crate) async fn receipts_since(
+        &self,
+        room: Uuid,
+        me: Uuid,
+        since: i64,
+        missed: Option<DateTime<Utc>>,
+    ) -> kit::Result<Vec<ReceiptNews>> {
         let mut news: Vec<ReceiptNews> = Vec::new();
-        for row in list_moved(&self.db, room, me, since, MOST_MEMBERS).await? {
+        for row in list_moved(&self.db, room, me, since, missed, MOST_MEMBERS).await? {
             let (user_id, at) = (row.user_id.to_string(), Some(timestamp(row.at)));
             let same = |one: &&mut ReceiptNews| one.user_id == user_id && one.read == row.read && one.at == at;
             if news.last_mut().filter(same).is_none() {
@@ -374,6 +381,11 @@ async fn list_told(
                select id, number, sequence, sender_id from messages
                where room_id = moved.room_id and sequence > moved.after and sequence <= moved.through
                    and sender_id <> moved.user_id
+                   -- Whoever has read it has it since then.
+                   and not exists (
+                       select from read_ahead a
+                       where a.room_id = moved.room_id and a.user_id = moved.user_id and a.sequence = messages.sequence
+                   )
                order by sequence desc limit 1000
            ) m
            order by m.sequence"#,
@@ -402,16 +414,17 @@ async fn list_moved(
     room: Uuid,
     me: Uuid,
     since: i64,
+    missed: Option<DateTime<Utc>>,
     most_members: i32,
 ) -> kit::Result<Vec<MovedOver>> {
     let rows = sqlx::query_as!(
         MovedOver,
         r#"with had as (
-               select coalesce(
+               select least($5, coalesce(
                    (select created_at from messages where room_id = $1 and sent_change <= $3
                     order by sent_change desc limit 1),
                    '-infinity'
-               ) as at
+               )) as at
            ),
            -- No more than these are told, however long somebody was away.
            latest as materialized (
@@ -429,11 +442,12 @@ async fn list_moved(
                 ) before
                 join messages m on m.room_id = k.room_id and m.sequence > before.through and m.sequence <= k.through
                     and m.sender_id <> k.user_id and (k.read or m.sender_id = $2)
-                -- What was read ahead of this was told as read then. (Asked as a range, or PostgreSQL might gather the
-                -- whole table first.)
-                where not (k.read and exists (
+                -- What was read ahead of this was told as read then, and is delivered since. (Asked as a range, and
+                -- of what is true in any case, or PostgreSQL might gather the whole table first.)
+                where not (k.through > 0 and exists (
                     select from read_ahead a
                     where a.room_id = k.room_id and a.user_id = k.user_id and a.sequence between m.sequence and m.sequence
+                        and a.at <= k.at
                 ))
                 order by k.at desc, m.sequence desc limit 1000)
                union all
@@ -451,7 +465,8 @@ async fn list_moved(
         room,
         me,
         since,
-        most_members
+        most_members,
+        missed
     );
     Ok(rows.fetch_all(db).await?)
 }

@@ -22,7 +22,7 @@ use uuid::Uuid;
 use self::sql::*;
 use crate::hub::{Audience, Line, News, Packet};
 use crate::members::{
-    LockedRoom, fetch_membership, insert_members, is_blocked, list_people, lock_room, remove_members,
+    LockedRoom, fetch_membership, insert_members, is_blocked, is_blocked_by_any, list_people, lock_room, remove_members,
 };
 use crate::messages::sql::list_latest;
 use crate::messages::with_receipts;
@@ -79,6 +79,7 @@ impl RoomService for Chat {
             created_by: (me.id, me.number),
             now,
         };
+        self.must_be_welcome(&mut tx, me.id, &people).await?;
         let number = insert_room(&mut tx, &new).await?.ok_or_else(no_such_room)?;
         insert_members(&mut tx, id, &people, Some(me.id), now).await?;
         publish_created(&mut tx, &new, number, &people).await?;
@@ -160,6 +161,7 @@ impl RoomService for Chat {
                 if people.is_empty() {
                     return Err(invalid("users", "a group has members; leave it instead").into());
                 }
+                self.must_be_welcome(&mut tx, caller.id, &came).await?;
                 remove_members(&mut tx, id, &went, self.now()).await?;
                 insert_members(&mut tx, id, &came, None, self.now()).await?;
                 if count_other_admins(&mut tx, id, Uuid::nil()).await? == 0 {
@@ -344,6 +346,12 @@ impl Chat {
         let mut conn = self.db.acquire().await?;
         let row = fetch_room(&mut *conn, room, member).await?.ok_or_else(no_such_room)?;
         fill(&mut conn, vec![row], messages, MOST_MEMBERS as i64).await?.pop().ok_or_else(no_such_room)
+    }
+
+    /// Nobody is brought together with who does not want to hear from them. Reason: `BLOCKED`.
+    async fn must_be_welcome(&self, tx: &mut PgConnection, user: Uuid, people: &[Person]) -> kit::Result<()> {
+        let people: Vec<_> = people.iter().map(|person| person.id).collect();
+        if is_blocked_by_any(tx, &people, user).await? { Err(blocked()) } else { Ok(()) }
     }
 
     /// The room under lock. Whoever is not in it, or has hidden it, finds none.

@@ -109,7 +109,7 @@ impl Chat {
         let mut counted = false;
         if !self.is_moderated(room) {
             match self.send_together(&entry, &turn).await {
-                Outcome::Done(answer) => return answer,
+                Outcome::Done(answer) => return *answer,
                 Outcome::Alone { counted: already } => counted = already,
             }
         }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
 use futures_util::stream::{FuturesUnordered, Map};
 use kit::context::{self, Context};
@@ -33,7 +34,7 @@ use crate::queue::{Next, Parcel, Queue};
 use crate::receipts::MOST_MEMBERS;
 use crate::rooms::kind_names;
 use crate::stream::said::{bad_frame, refusal};
-use crate::{Chat, not_a_member};
+use crate::{Chat, UNSURE, not_a_member};
 
 /// Frames between us and HTTP/2, whose own window holds the rest.
 const HANDED: usize = 16;
@@ -117,6 +118,8 @@ struct Stream {
     comes_back: bool,
     /// Whether those who are banned may not be here.
     moderated: bool,
+    /// Up to when no receipt can have been missed.
+    heard: DateTime<Utc>,
     reader: Reader,
     rooms: HashMap<Uuid, Told>,
     out: mpsc::Sender<Given>,
@@ -179,6 +182,7 @@ impl Chat {
             messages: room.is_some() || open.messages,
             comes_back: open.since.is_some() || open.after.is_some(),
             moderated: false,
+            heard: self.now() - UNSURE,
             reader,
             rooms: HashMap::new(),
             out,
@@ -356,7 +360,7 @@ impl Stream {
         let mut change = 0;
         if let Some(room) = self.room {
             if self.comes_back {
-                self.tell_receipts(room).await?;
+                self.tell_receipts(room, None).await?;
             }
             self.catch_up(room).await?;
             change = self.rooms.get(&room).map_or(0, |told| told.change);
@@ -370,12 +374,14 @@ impl Stream {
             Next::Parcel(parcel) => self.forward(&parcel).await,
             Next::Behind => {
                 let rooms: Vec<_> = self.rooms.keys().copied().collect();
+                let (missed, now) = (self.heard, self.chat.now());
                 for room in rooms {
                     if self.room.is_some() {
-                        self.tell_receipts(room).await?;
+                        self.tell_receipts(room, Some(missed)).await?;
                     }
                     self.catch_up(room).await?;
                 }
+                self.heard = now - UNSURE;
                 Ok(())
             }
             Next::Rooms => match self.room {
@@ -451,11 +457,11 @@ impl Stream {
         self.hand(ServerFrame { room_id, room_number: number, change: 0, frame }).await
     }
 
-    /// Receipts that may have changed since what was last told of a room. No gap shows where one is missing, so they are
-    /// told again.
-    async fn tell_receipts(&self, room: Uuid) -> Result<(), End> {
+    /// Receipts that may have changed since what was last told of a room, or since a moment before that. No gap shows
+    /// where one is missing, so they are told again.
+    async fn tell_receipts(&self, room: Uuid, missed: Option<DateTime<Utc>>) -> Result<(), End> {
         let Some(told) = self.rooms.get(&room) else { return Ok(()) };
-        let news = self.chat.receipts_since(room, self.caller.id, told.change).await.map_err(End::Failed)?;
+        let news = self.chat.receipts_since(room, self.caller.id, told.change, missed).await.map_err(End::Failed)?;
         for receipt in news {
             let frame = ServerFrame { frame: Some(Frame::Receipt(receipt)), ..ServerFrame::default() };
             self.hand(self.about_room(frame)).await?;

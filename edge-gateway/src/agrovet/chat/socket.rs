@@ -73,7 +73,8 @@ async fn enter(edge: &Agrovet, knock: Knock, open: Open, room: Option<i64>) -> R
     let guest = knock.admit(edge, &MANNERS).await.map_err(refused)?;
     let everything = room.is_some() || open.messages;
     let upstream = guest.open(edge, open).await.map_err(refused)?;
-    let talk = Talk { edge: edge.0.clone(), base: guest.base.clone(), caller: guest.caller, room, everything };
+    let (base, caller) = (guest.base.clone(), guest.caller);
+    let talk = Talk { edge: edge.0.clone(), base, caller, room, everything, change: 0 };
     Ok(knock.accept(edge, guest, upstream, talk))
 }
 
@@ -99,6 +100,8 @@ struct Talk {
     room: Option<i64>,
     /// Whether more is told than who is here.
     everything: bool,
+    /// The room's last change that was told.
+    change: i64,
 }
 
 impl Speech for Talk {
@@ -136,6 +139,18 @@ impl Speech for Talk {
         // Not all frames of a room's stream repeat which room it is; receipts may be of another one.
         if frame.room_number == 0 {
             frame.room_number = self.room.unwrap_or_default();
+        }
+        // From the frame's change one may come back without missing anything, and not from the message's own. What is only
+        // told again has none.
+        match &mut frame.frame {
+            Some(Heard::Live(live)) => self.change = live.change,
+            Some(Heard::Message(message) | Heard::Changed(message)) if self.room.is_some() => {
+                if frame.change > 0 {
+                    self.change = frame.change;
+                }
+                message.change = self.change;
+            }
+            _ => {}
         }
         let frames = match frame.frame {
             Some(Heard::Message(message)) if self.everything => {

@@ -88,7 +88,8 @@ pub async fn unread_count(State(edge): State<Conectar>, _: Caller) -> Result<Jso
 
 /// With whom, about what, and perhaps the first words.
 pub struct NewConversation {
-    other: Uuid,
+    /// The other one; of two, whoever is not the caller.
+    others: Vec<Uuid>,
     subject: String,
     first: Option<String>,
 }
@@ -96,21 +97,23 @@ pub struct NewConversation {
 impl Form for NewConversation {
     fn read(f: &mut Fields) -> Self {
         let others = ["other_user_id", "profesional_id", "cliente_id"].map(|name| f.uuid(name).optional());
-        let other = others.into_iter().flatten().next();
-        if other.is_none() && f.sound() {
+        let others: Vec<_> = others.into_iter().flatten().collect();
+        if others.is_empty() && f.sound() {
             f.fault("other_user_id", Wrong::Required);
         }
         let subject = f.text("trabajo_id").max(100).blank().describe("What it is about").optional();
         let first = f.text("mensaje_inicial").max(LONGEST).describe("Sent at once").optional();
-        Self { other: other.unwrap_or_default(), subject: subject.unwrap_or_default(), first }
+        Self { others, subject: subject.unwrap_or_default(), first }
     }
 }
 
 /// Opens a conversation, or finds the one there is, and sends the first words.
-async fn open(edge: &Edge, form: NewConversation) -> Result<(v1::Room, bool)> {
+async fn open(edge: &Edge, caller: &Caller, form: NewConversation) -> Result<(v1::Room, bool)> {
+    let others = || form.others.iter();
+    let other = others().find(|id| **id != caller.id).or_else(|| others().next()).copied().unwrap_or_default();
     let request = OpenPairRequest {
         kind: RoomKind::Deal.into(),
-        users: vec![UserKey { key: Some(user_key::Key::Id(form.other.to_string())) }],
+        users: vec![UserKey { key: Some(user_key::Key::Id(other.to_string())) }],
         subject: form.subject,
         messages: 1,
     };
@@ -138,10 +141,10 @@ async fn show(edge: &Edge, room: &v1::Room) -> ChatRead {
 
 pub async fn create(
     State(edge): State<Conectar>,
-    _: Caller,
+    caller: Caller,
     Input(form): Input<NewConversation>,
 ) -> Result<Json<ChatRead>> {
-    let (room, _) = open(&edge, form).await?;
+    let (room, _) = open(&edge, &caller, form).await?;
     Ok(Json(show(&edge, &room).await))
 }
 
@@ -159,10 +162,10 @@ pub struct ChatCreated {
 /// 201 for a new one, 200 for one that was there.
 pub async fn create_named(
     State(edge): State<Conectar>,
-    _: Caller,
+    caller: Caller,
     Input(form): Input<NewConversation>,
 ) -> Result<NewOr<ChatCreated>> {
-    let (room, new) = open(&edge, form).await?;
+    let (room, new) = open(&edge, &caller, form).await?;
     let chat = show(&edge, &room).await;
     let body = ChatCreated { chat, created_at: time(room.created_at), chat_id: room.id };
     Ok(NewOr { new, body })
@@ -177,10 +180,10 @@ pub struct ChatId {
 
 pub async fn create_by_client(
     State(edge): State<Conectar>,
-    _: Caller,
+    caller: Caller,
     Input(form): Input<NewConversation>,
 ) -> Result<Created<ChatId>> {
-    let (room, _) = open(&edge, form).await?;
+    let (room, _) = open(&edge, &caller, form).await?;
     Ok(Created(ChatId { chat_id: room.id }))
 }
 

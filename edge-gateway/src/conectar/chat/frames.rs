@@ -259,12 +259,15 @@ pub struct NewMessageFrame {
 impl Outgoing {
     /// What a frame of `chat` says; `now` stands where `chat` names no moment.
     pub fn of(frame: ServerFrame, now: Timestamp) -> Vec<Self> {
-        let chat_id = frame.room_id;
+        // Not the message's own: from the frame's one may come back without missing anything.
+        let (chat_id, change) = (frame.room_id, frame.change);
         let now = || time(Some(now));
         let Some(heard) = frame.frame else { return Vec::new() };
         vec![match heard {
-            Heard::Message(message) => Self::NewMessage(Box::new(NewMessageFrame::of(message))),
-            Heard::Changed(message) => Self::changed(message),
+            Heard::Message(message) => {
+                Self::NewMessage(Box::new(NewMessageFrame { change, ..NewMessageFrame::of(message) }))
+            }
+            Heard::Changed(message) => Self::changed(message, change),
             Heard::Receipt(news) => return Self::receipt(news, &chat_id),
             Heard::Typing(typing) => {
                 Self::TypingIndicator { user_id: typing.user_id, is_typing: typing.active, timestamp: now() }
@@ -291,8 +294,8 @@ impl Outgoing {
         }]
     }
 
-    fn changed(message: v1::Message) -> Self {
-        let (content, censored, change) = (words(&message), message.censored, message.change);
+    fn changed(message: v1::Message, change: i64) -> Self {
+        let (content, censored) = (words(&message), message.censored);
         let (chat_id, message_id) = (message.room_id, message.id);
         match message.deleted_at {
             Some(at) => Self::MessageDeleted { chat_id, message_id, change, timestamp: time(Some(at)) },
@@ -447,7 +450,7 @@ mod tests {
     }
 
     fn of(frame: Heard) -> Vec<Value> {
-        let frame = ServerFrame { room_id: "r".to_owned(), frame: Some(frame), ..ServerFrame::default() };
+        let frame = ServerFrame { room_id: "r".to_owned(), change: 5, frame: Some(frame), ..ServerFrame::default() };
         Outgoing::of(frame, AT).into_iter().map(|out| serde_json::from_str(&Out::from(out).text).unwrap()).collect()
     }
 

@@ -59,11 +59,11 @@ pub async fn chat(
         let id = Uuid::try_parse(&id).unwrap_or_default();
         let open = Open { room: Some(room(id)), after, since, ..Open::default() };
         let upstream = guest.open(&edge, open).await?;
-        Ok((guest, upstream))
+        Ok((guest, upstream, id.to_string()))
     };
     Ok(match entered.await {
-        Ok((guest, upstream)) => {
-            let talk = Talk { edge: edge.0.clone(), caller: guest.caller };
+        Ok((guest, upstream, room)) => {
+            let talk = Talk { edge: edge.0.clone(), caller: guest.caller, room, change: 0 };
             knock.accept(&edge, guest, upstream, talk)
         }
         Err(Refusal::NoHandshake) => {
@@ -85,6 +85,9 @@ pub async fn chat(
 struct Talk {
     edge: Edge,
     caller: Caller,
+    room: String,
+    /// The last change that was told.
+    change: i64,
 }
 
 impl Speech for Talk {
@@ -104,8 +107,24 @@ impl Speech for Talk {
         }
     }
 
-    async fn say(&mut self, frame: ServerFrame) -> Vec<Out> {
+    async fn say(&mut self, mut frame: ServerFrame) -> Vec<Out> {
         let own = self.caller.id.to_string();
+        // What was delivered in other conversations is for their sockets.
+        if !frame.room_id.is_empty() && frame.room_id != self.room {
+            return Vec::new();
+        }
+        // From this change one may come back without missing anything. What is only told again has none of its own.
+        match &frame.frame {
+            Some(Heard::Live(live)) => self.change = live.change,
+            Some(Heard::Message(_) | Heard::Changed(_)) if frame.change > 0 => self.change = frame.change,
+            _ => frame.change = self.change,
+        }
+        if let Some(Heard::Message(message)) = &mut frame.frame
+            && message.sender_id != own
+        {
+            // A name is the sender's own. Nobody reads it for contact details, so nobody else is told.
+            message.client_msg_id.clear();
+        }
         let news = match &frame.frame {
             // What one has done oneself is told to the others.
             Some(Heard::Receipt(news)) => news.user_id != own,

@@ -556,8 +556,8 @@ pub(crate) async fn fetch_censored(db: impl PgExecutor<'_>, message: Uuid) -> ki
     Ok(text.fetch_optional(db).await?)
 }
 
-/// What somebody wrote in a room lately, the latest first, but for one message. Only among its last few messages, so it
-/// costs no more in a long room.
+/// What somebody wrote in a room lately, the latest first, but for one message; also what they have deleted since, which
+/// others have heard. Only among its last few messages, so it costs no more in a long room.
 pub(crate) async fn list_lately(
     db: impl PgExecutor<'_>,
     room: Uuid,
@@ -567,10 +567,16 @@ pub(crate) async fn list_lately(
     since: DateTime<Utc>,
 ) -> kit::Result<Vec<String>> {
     let texts = sqlx::query_scalar!(
-        "select text from messages
-         where room_id = $1 and sequence > $2 and sender_id = $3 and created_at >= $4
-             and id is distinct from $5 and deleted_at is null and not censored
-         order by sequence desc limit 12",
+        r#"select coalesce(
+               case when deleted_at is not null then (
+                   select v.text from versions v where v.message_id = m.id order by v.position desc limit 1
+               ) end,
+               m.text
+           ) as "text!"
+           from messages m
+           where room_id = $1 and sequence > $2 and sender_id = $3 and created_at >= $4
+               and id is distinct from $5 and not censored
+           order by sequence desc limit 12"#,
         room,
         last_sequence - 30,
         sender,

@@ -493,6 +493,17 @@ async fn infractions_and_reviews_at_once_are_all_counted() {
 }
 
 #[tokio::test]
+async fn what_was_deleted_between_the_pieces_was_heard() {
+    let world = World::start().await;
+    let (ana, _, room) = world.dealers().await;
+    for piece in ["once", "cinco cinco cinco cero"] {
+        let said = ana.say(&room, piece).await.unwrap();
+        ana.delete(&said).await.unwrap();
+    }
+    assert!(ana.say(&room, "cero uno cuatro dos").await.unwrap().censored);
+}
+
+#[tokio::test]
 async fn the_sender_is_warned_on_every_screen_and_nobody_else() {
     let world = World::start().await;
     let (ana, ben, room) = world.dealers().await;

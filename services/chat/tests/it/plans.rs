@@ -131,7 +131,7 @@ async fn no_question_reads_a_whole_table() {
             format!("{large}, {me}"),
         ),
         // Receipts.
-        (&["with had as"], format!("{large}, {me}, 29990, 100")),
+        (&["with had as"], format!("{large}, {me}, 29990, 100, {moment}")),
         (&["m.room_id, m.position, mark.through"], format!("array[{large}], array[29950], array[30000], 100")),
         (&["sequence > moved.after"], format!("array[{large}], array[{me}], array[29990], array[30000]")),
         (&["m.delivered_through < r.last_sequence"], format!("{me}, {moment}, '{{}}'")),

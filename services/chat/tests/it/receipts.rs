@@ -267,3 +267,21 @@ async fn who_comes_back_hears_what_was_read_meanwhile() {
     let told: Vec<_> = told.iter().map(|news| (news.user_number, news.read, news.numbers.as_slice())).collect();
     assert_eq!(told, [(2, false, &[message.number][..]), (2, true, &[message.number])]);
 }
+
+#[tokio::test]
+async fn what_was_read_ahead_is_delivered_since_then() {
+    let world = World::start().await;
+    let (ana, ben, room) = world.pair().await;
+    let mut at_ana = ana.connect(&room).await;
+    let first = ana.send(&room, "uno").await;
+    let second = ana.send(&room, "dos").await;
+    let request = MarkReadRequest { room: Some(key(&room)), numbers: vec![second.number], ..Default::default() };
+    ben.mark_read(request).await.unwrap();
+    let read = at_ana.find(receipt).await;
+    assert!(read.read && read.numbers == [second.number]);
+    world.harness.clock.advance(Duration::from_secs(1));
+    let _inbox = ben.inbox(false).await;
+    let delivered = at_ana.find(receipt).await;
+    assert!(!delivered.read);
+    assert_eq!(delivered.numbers, [first.number], "the other has been there for a second");
+}

@@ -276,3 +276,27 @@ async fn any_place_may_be_given_when_coming_back() {
         line.settle().await;
     }
 }
+
+#[tokio::test]
+async fn who_is_gone_hears_no_more_and_who_came_hears_though_nothing_told_of_it() {
+    let world = World::start().await;
+    let people: Vec<_> = (1..=3).map(|number| world.person(number)).collect();
+    let [ana, ben, eva] = &people[..] else { unreachable!() };
+    let (room, other) = (ana.group(&[ben]).await, ana.group(&[ben]).await);
+    let (mut at_ben, mut inbox) = (ben.connect(&room).await, eva.inbox(true).await);
+    // As another replica does it whose publication is lost.
+    let now = world.harness.clock.now().to_rfc3339();
+    for statement in [
+        format!("update members set left_at = '{now}' where room_id = '{}' and user_id = '{}'", room.id, ben.id),
+        format!(
+            "insert into members (room_id, user_id, user_number, position, joined_at)
+             values ('{}', '{}', {}, 9, '{now}')",
+            other.id, eva.id, eva.number
+        ),
+    ] {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(statement)).execute(&world.harness.service.db).await.unwrap();
+    }
+    assert_eq!(at_ben.find(closing).await, ClosingReason::Removed);
+    ana.send(&other, "hola").await;
+    assert_eq!(inbox.message().await.text, "hola");
+}

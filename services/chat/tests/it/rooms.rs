@@ -178,7 +178,7 @@ async fn who_is_blocked_neither_writes_nor_opens() {
         }
     }
     assert_eq!(line.message().await.text, "te bloqueé");
-    let group = ana.group(&[&ben]).await;
+    let group = ben.group(&[&ana]).await;
     assert_eq!(ana.send(&group, "en grupo").await.sequence, 1, "groups have administrators instead");
 
     for _ in 0..2 {
@@ -651,4 +651,20 @@ async fn an_inbox_is_told_which_room_is_no_longer_its_own_and_nothing_more_of_it
             break;
         }
     }
+}
+
+#[tokio::test]
+async fn nobody_is_brought_into_a_group_by_whom_they_have_blocked() {
+    let world = World::start().await;
+    let (ana, ben, eva) = (world.person(1), world.person(2), world.person(3));
+    ben.block(&ana).await.unwrap();
+    let new = CreateGroupRequest { name: "Todos".into(), users: vec![ben.key(), eva.key()] };
+    let blocked = (Code::PermissionDenied, "BLOCKED".to_owned());
+    assert_eq!(refused(ana.rooms().create_group(new.clone()).await), blocked);
+    let room = ana.group(&[&eva]).await;
+    let users = vec![ana.key(), ben.key(), eva.key()];
+    let more = UpdateRoomRequest { room: Some(key(&room)), users, replace_users: true, ..Default::default() };
+    assert_eq!(refused(ana.rooms().update_room(more).await), blocked);
+    ben.unblock(&ana).await.unwrap();
+    ana.rooms().create_group(new).await.unwrap();
 }
