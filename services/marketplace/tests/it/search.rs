@@ -124,6 +124,17 @@ async fn misspelled_words_find_what_was_meant() {
 }
 
 #[tokio::test]
+async fn what_looks_like_a_tag_is_words() {
+    let world = world().await;
+    for search in ["<vaca'>", "<vaca\\>", "‹vaca’›", "<vaca>", "leche <vaca'>", "</vaca'>", "<a href='vaca'>"] {
+        assert!(found(&world, search).await.iter().all(|id| *id == 2), "{search}");
+        let request = ListAdsRequest { search: search.into(), order: AdOrder::Cheapest.into(), ..Default::default() };
+        world.nobody.ads().list_ads(request).await.unwrap();
+    }
+    assert_eq!(found(&world, "<vaca'>").await, [2]);
+}
+
+#[tokio::test]
 async fn titles_count_more_than_texts_and_the_newest_of_equals_comes_first() {
     let world = World::start().await;
     let ana = world.seller(1);
