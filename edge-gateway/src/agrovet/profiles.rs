@@ -9,8 +9,9 @@ use axum::extract::{FromRequestParts, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::request::Parts;
+use kit::context::{self, Context};
 use kit::identity::Caller;
-use proto::media::v1::{Accept, DeleteMediaRequest, Description, Folder, UploadHeader};
+use proto::media::v1::{Accept, Description, Folder, UploadHeader};
 use proto::profiles::v1::{
     self, AppendMediaRequest, CreateProfileRequest, DeleteProfileRequest, GetProfileRequest, ListProfilesRequest,
     ListVerificationsRequest, ProfileKind, RateSpecialistRequest, ReviewVerificationRequest, UpdateProfileRequest,
@@ -25,8 +26,10 @@ use crate::agrovet::media::Media;
 use crate::agrovet::page::{Page, Paged, Search};
 use crate::agrovet::profiles::forms::{Change, InState, Make, Narrowed, Pictures, Review, Stars};
 use crate::agrovet::profiles::shown::{Shown, Specialist, show};
-use crate::agrovet::users::{Staff, take_back};
+use crate::agrovet::users::{Staff, drop_file};
 use crate::agrovet::{Agrovet, Error, On, Result};
+use crate::dialect::Problem;
+use crate::front::detached;
 use crate::input::{Input, Path, Query};
 use crate::routes::{Created, Describe, NoContent, Operation};
 use crate::upload::File;
@@ -215,17 +218,34 @@ pub async fn upload<K: Shown>(
     if form.files.is_empty() {
         return Err(Error::detail(400, "No files provided."));
     }
-    let folder = if K::KIND == ProfileKind::Businessman { Folder::Products } else { Folder::Portfolio };
-    let stored = store_all(&edge, folder, form).await?;
-    let media_ids: Vec<_> = stored.iter().map(|media| media.id.clone()).collect();
-    let request = AppendMediaRequest { user_id: owner.to_string(), kind: K::KIND.into(), media_ids: media_ids.clone() };
+    // All or none, too, when the client hangs up in the middle.
+    let stored = detached(async move { add_all(&edge, owner, K::KIND, form).await }).await.ok_or(Problem::Panic)??;
+    Ok(Created(stored.iter().map(|media| Media::of(media, &base)).collect()))
+}
+
+/// Stores pictures and adds them to a gallery, all of them or none.
+async fn add_all(edge: &Edge, owner: Uuid, kind: ProfileKind, form: Pictures) -> Result<Vec<proto::media::v1::Media>> {
+    let folder = if kind == ProfileKind::Businessman { Folder::Products } else { Folder::Portfolio };
+    let stored = store_all(edge, folder, form).await?;
+    let media_ids = stored.iter().map(|media| media.id.clone()).collect();
+    let request = AppendMediaRequest { user_id: owner.to_string(), kind: kind.into(), media_ids };
     if let Err(refusal) = edge.profiles().append_media(request).await {
-        for id in media_ids {
-            take_back(&edge, Some(id), &refusal).await;
-        }
+        // Should they have been added and only the answer be lost: what is deleted leaves the gallery, too.
+        drop_all(edge, stored).await;
         return Err(refusal.into());
     }
-    Ok(Created(stored.into_iter().map(|media| Media::of(&media, &base)).collect()))
+    Ok(stored)
+}
+
+/// Deletes what an upload has stored, even when its time is up.
+async fn drop_all(edge: &Edge, stored: Vec<proto::media::v1::Media>) {
+    let context = Context { deadline: None, ..context::current() };
+    context::scope(context, async {
+        for media in stored {
+            drop_file(edge, media.id).await;
+        }
+    })
+    .await;
 }
 
 /// All of them or none.
@@ -236,17 +256,13 @@ async fn store_all(edge: &Edge, folder: Folder, form: Pictures) -> Result<Vec<pr
         let description = Description {
             name: names.next().or_else(|| Some(file.name.clone())),
             description: form.description.clone(),
-            price_hundredths: prices.next().map(|price| price.units),
+            price_hundredths: prices.next().flatten().map(|price| price.units),
             clear_price: false,
         };
         match store(edge, folder, description, file).await {
             Ok(media) => stored.push(media),
             Err(refusal) => {
-                for media in stored {
-                    if let Err(error) = edge.media().delete_media(DeleteMediaRequest { id: media.id }).await {
-                        tracing::warn!(%error, "a picture of an upload that failed stays behind");
-                    }
-                }
+                drop_all(edge, stored).await;
                 return Err(refusal);
             }
         }

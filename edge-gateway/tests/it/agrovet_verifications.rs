@@ -76,6 +76,87 @@ async fn pictures_are_uploaded_all_or_none_and_in_order() {
 }
 
 #[tokio::test]
+async fn an_upload_whose_client_hangs_up_is_finished_all_the_same() {
+    let world = World::start().await;
+    let (ana, _) = specialists(&world).await;
+    let path = "/api/profiles/specialists/2/upload_work_images/";
+    let ten = (0..10).fold(Form::new(), |form, shade| form.part("images", picture("a.jpg", shade)));
+    let upload = tokio::spawn(world.post(path).bearer_auth(&ana.token).multipart(ten).send());
+    let stored = async || world.read("/api/media/", &ana.token).await.body["count"].as_i64().unwrap();
+    testkit::eventually("the first is stored", async || stored().await > 0).await;
+    upload.abort();
+    testkit::eventually("all are in the gallery", async || {
+        let profile = world.read("/api/profiles/specialists/2/", &ana.token).await;
+        profile.body["work_images_ids"].as_array().unwrap().len() == 10
+    })
+    .await;
+    assert_eq!(stored().await, 10);
+}
+
+#[tokio::test]
+async fn a_product_without_a_price_has_none() {
+    let world = World::start().await;
+    let shop = world.agrovet("Agro", "59170000001", "businessman").await;
+    let products = [("", "a.jpg"), ("12.50", "b.jpg"), ("", "c.jpg")].into_iter().zip(1..);
+    let products = products.fold(Form::new(), |form, ((price, name), shade)| {
+        form.part("images", picture(name, shade)).text("price", price)
+    });
+    let path = "/api/profiles/businessmen/2/upload_products/";
+    let stored = world.ask(world.post(path).bearer_auth(&shop.token).multipart(products)).await;
+    assert_eq!(stored.status, 201, "{stored}");
+    let prices: Vec<_> = stored.body.as_array().unwrap().iter().map(|product| &product["price"]).collect();
+    assert_eq!(prices, [&Value::Null, &json!("12.50"), &Value::Null]);
+    let wrong = Form::new().part("images", picture("a.jpg", 4)).text("price", "").text("price", "gratis");
+    let wrong = world.ask(world.post(path).bearer_auth(&shop.token).multipart(wrong)).await;
+    assert_eq!((wrong.status, &wrong.body), (400, &json!({ "price": ["Se requiere un número válido."] })));
+}
+
+#[tokio::test]
+async fn a_new_business_sends_back_what_it_was_shown() {
+    let world = World::start().await;
+    let shop = world.agrovet("Agro", "59170000001", "businessman").await;
+    let path = "/api/profiles/businessmen/2/";
+    let shown = world.read(path, &shop.token).await.body;
+    assert_eq!((&shown["business_name"], &shown["contact"]), (&json!(""), &json!("")));
+    for method in [Method::PATCH, Method::PUT] {
+        let answer = world.call(method.clone(), path, &shop.token, shown.clone()).await;
+        assert_eq!((answer.status, &answer.body), (200, &shown), "{method}: {answer}");
+    }
+    // Who makes a profile says what it is.
+    let ana = world.agrovet("Ana", "59170000002", "").await;
+    let blank = json!({ "business_name": "", "descriptions": "x", "contact": "x" });
+    for (method, path) in [(Method::POST, "/api/profiles/businessmen/"), (Method::PUT, "/api/profiles/businessmen/3/")]
+    {
+        let refused = world.call(method.clone(), path, &ana.token, blank.clone()).await;
+        assert_eq!(refused.status, 400, "{method}: {refused}");
+        assert!(refused.body["business_name"].is_array(), "{method}: {refused}");
+    }
+}
+
+#[tokio::test]
+async fn a_document_is_not_exchanged_behind_its_review_and_shown_to_nobody() {
+    let world = World::start().await;
+    let (ana, _) = specialists(&world).await;
+    let title = document(&world, &ana, "verification").await;
+    let path = "/api/profiles/specialists/2/";
+    let patch = |body: Value| world.call(Method::PATCH, path, &ana.token, body);
+    let set = patch(json!({ "verification_title_id": title })).await;
+    assert_eq!(set.status, 200, "{set}");
+    let other = world.request(Method::PUT, &format!("/api/media/{title}/")).bearer_auth(&ana.token);
+    let exchanged = world.ask(other.multipart(form("image", "otra.jpg", photo(10)))).await;
+    assert_eq!(exchanged.status, 409, "{exchanged}");
+
+    let sound = world.ask(world.post("/api/media/").bearer_auth(&ana.token).multipart(form("audio", "a.wav", voice())));
+    for file in [json!(title), sound.await.body["id"].clone()] {
+        let refused = patch(json!({ "work_images_ids": [file] })).await;
+        assert_eq!(refused.status, 400, "{refused}");
+        assert!(refused.body["work_images_ids"].is_array(), "{refused}");
+    }
+    let own = world.read(path, &ana.token).await.body;
+    assert_eq!((&own["work_images_ids"], &own["verification"]["submission"]), (&json!([]), &json!(1)));
+}
+
+#[tokio::test]
 async fn a_document_makes_nobody_verified_before_staff_says_so() {
     let world = World::start().await;
     let (ana, beto) = specialists(&world).await;

@@ -1,12 +1,13 @@
 //! What this service listens to. People: memberships by role begin with `user.created` and follow `user.role_changed`
 //! (`user.updated` tells nothing more about roles, and comes by another way, hence perhaps late); with `user.deleted`
 //! end memberships, bans, notifications and interactions, while posts and comments stay. Files: `media.deleted` takes
-//! them from posts, comments and communities. What it publishes stands where it happens.
+//! them from posts, comments and communities, `media.updated` changes the path of a community's picture. What it publishes
+//! stands where it happens.
 
 use kit::inbox::{Consumer, Received};
 use kit::wire::parse_id;
 use proto::Event;
-use proto::events::v1::{MediaDeleted, UserCreated, UserDeleted, UserRoleChanged};
+use proto::events::v1::{MediaDeleted, MediaUpdated, UserCreated, UserDeleted, UserRoleChanged};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -30,6 +31,8 @@ impl Consumer for Forum {
             forget_person(tx, parse_id("user_uuid", &deleted.user_uuid)?).await
         } else if let Some(deleted) = event.parse::<MediaDeleted>()? {
             forget_file(tx, parse_id("media_uuid", &deleted.media_uuid)?).await
+        } else if let Some(updated) = event.parse::<MediaUpdated>()? {
+            self.renew_pictures(tx, parse_id("media_uuid", &updated.media_uuid)?).await
         } else {
             Ok(())
         }

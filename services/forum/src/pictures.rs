@@ -59,6 +59,21 @@ impl Forum {
         }
     }
 
+    /// Gives communities the path that their picture has since its file was replaced; under the former one there is
+    /// nothing any more. `media` is asked for it: an event that comes late would bring back a former path.
+    pub(crate) async fn renew_pictures(&self, conn: &mut PgConnection, media_id: Uuid) -> kit::Result<()> {
+        if !shown(&mut *conn, media_id).await? {
+            return Ok(());
+        }
+        let request = GetMediaRequest { key: Some(Key::Id(media_id.to_string())) };
+        match self.media.clone().get_media(request).await {
+            Ok(media) => update_paths(conn, media_id, media.into_inner().path.as_deref()).await,
+            // The event of its end is on the way.
+            Err(status) if status.code() == Code::NotFound => Ok(()),
+            Err(status) => Err(status.into()),
+        }
+    }
+
     /// Deletes the former uploads that are due. What fails comes again, later each time.
     pub async fn delete_discarded(&self) -> kit::Result<()> {
         for media_id in lease_discarded(&self.db, self.clock.now()).await? {
@@ -94,6 +109,29 @@ pub(crate) async fn exchange_picture(
     if let Some(media_id) = present {
         delete_discarded(conn, media_id).await?;
     }
+    Ok(())
+}
+
+/// Whether a community shows the file.
+async fn shown(db: impl PgExecutor<'_>, media_id: Uuid) -> kit::Result<bool> {
+    let shown = sqlx::query_scalar!(
+        r#"select exists (select from communities where cover_media_id = $1 or avatar_media_id = $1) as "shown!""#,
+        media_id
+    );
+    Ok(shown.fetch_one(db).await?)
+}
+
+async fn update_paths(conn: &mut PgConnection, media_id: Uuid, path: Option<&str>) -> kit::Result<()> {
+    sqlx::query!(
+        "update communities
+         set cover_image = case when cover_media_id = $1 then $2 else cover_image end,
+             avatar = case when avatar_media_id = $1 then $2 else avatar end
+         where cover_media_id = $1 or avatar_media_id = $1",
+        media_id,
+        path
+    )
+    .execute(conn)
+    .await?;
     Ok(())
 }
 

@@ -25,7 +25,7 @@ use tokio_util::io::ReaderStream;
 use uuid::Uuid;
 
 use crate::Media;
-use crate::content::Content;
+use crate::content::{self, Content};
 use crate::image::{self, PREVIEW, Picture, THUMBNAIL};
 use crate::names::{self, word};
 use crate::upload::{Spooled, nameless};
@@ -59,6 +59,10 @@ struct Object {
 }
 
 impl Stored {
+    pub(crate) fn kind(&self) -> Kind {
+        content::kind(self.original.media_type)
+    }
+
     fn objects(&self) -> impl Iterator<Item = &Object> {
         [Some(&self.original), self.thumbnail.as_ref(), self.preview.as_ref()].into_iter().flatten()
     }

@@ -32,10 +32,9 @@ use self::sql::{
     lock_file, lock_files_named, lock_uploader, set_owner, update_file,
 };
 use crate::Media;
-use crate::content::kind;
 use crate::serve::FileStream;
 use crate::upload::{Terms, receive};
-use crate::{blobs, events, names};
+use crate::{blobs, content, events, names};
 
 /// How long the signature lives that a private file comes with.
 const SIGNED_FOR: TimeDelta = TimeDelta::minutes(5);
@@ -245,7 +244,10 @@ impl Media {
         let (documents, opaque) = (names::private(file.folder()), self.takes_opaque(file.folder()));
         let terms = Terms { limits: self.limits, audio: true, documents, opaque, max_size: u64::MAX };
         let stored = match receive(chunks, &terms, &self.spool).await? {
-            Some(spooled) => Some(self.store(file.owner_id, file.folder(), &header.file_name, spooled).await?),
+            Some(spooled) => {
+                file.check_replacement(spooled.content.kind())?;
+                Some(self.store(file.owner_id, file.folder(), &header.file_name, spooled).await?)
+            }
             None => None,
         };
 
@@ -256,6 +258,8 @@ impl Media {
         old.check_owner(caller)?;
         let blob_id = match &stored {
             Some(stored) => {
+                // Again: two may have given a description its first bytes at once.
+                old.check_replacement(stored.kind())?;
                 blobs::lock_swapped(&mut tx, old.blob_id, stored).await?;
                 Some(blobs::keep(&mut tx, stored, now).await?)
             }
@@ -348,6 +352,19 @@ impl FileRow {
             false => Err(not_yours()),
         }
     }
+
+    /// Whoever refers to a file looked at it once: an ad shows an image, and a review approved exactly these bytes.
+    fn check_replacement(&self, kind: v1::Kind) -> kit::Result<()> {
+        if names::private(self.folder()) {
+            return Err(refused("FILE_FIXED", "another document is another file"));
+        }
+        match &self.content_type {
+            Some(present) if content::kind(present) != kind => {
+                Err(invalid_because("data", "MEDIA_TYPE_REFUSED", "the file is of another kind"))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 impl From<FileRow> for v1::Media {
@@ -360,7 +377,7 @@ impl From<FileRow> for v1::Media {
             name: file.name,
             description: file.description,
             price_hundredths: file.price_hundredths,
-            kind: file.content_type.as_deref().map_or(v1::Kind::Unspecified, kind).into(),
+            kind: file.content_type.as_deref().map_or(v1::Kind::Unspecified, content::kind).into(),
             content_type: file.content_type.unwrap_or_default(),
             size: file.size.unwrap_or_default(),
             width: file.width.unwrap_or_default(),

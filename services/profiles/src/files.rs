@@ -1,18 +1,19 @@
-//! Files in `media` that a profile refers to: there, of the profile's owner, and for documents where only the owner and
-//! administrators can read them. A file that is deleted meanwhile leaves by its event.
+//! Files in `media` that a profile refers to: there, of the profile's owner, in a gallery images that everybody sees, and
+//! for documents where only the owner and administrators can read them. `media` keeps both so, whatever the owner does
+//! later. A file that is deleted meanwhile leaves by its event.
 
 use std::collections::HashMap;
 
 use kit::error::invalid_because;
 use kit::wire::parse_id;
-use proto::media::v1::{BatchGetMediaRequest, Folder, Media};
+use proto::media::v1::{BatchGetMediaRequest, Folder, Kind, Media};
 use uuid::Uuid;
 
 use crate::Profiles;
 use crate::input::Change;
 
 impl Profiles {
-    /// Refuses a change that brings in what is not its owner's.
+    /// Refuses a change that brings in what is not its owner's, or not fit for its place.
     pub(crate) async fn check_files(&self, owner: Uuid, change: &Change) -> kit::Result<()> {
         let gallery = change.gallery.iter().flatten().copied();
         let documents: Vec<_> = change.documents.files().collect();
@@ -26,7 +27,7 @@ impl Profiles {
         Ok(())
     }
 
-    /// Refuses additions to a gallery that are not its owner's.
+    /// Refuses additions to a gallery that are not its owner's, or no pictures.
     pub(crate) async fn check_additions(&self, owner: Uuid, ids: &[Uuid]) -> kit::Result<()> {
         let known = self.known_files(ids.to_vec()).await?;
         self.check_gallery(owner, "media_ids", ids, &known)
@@ -39,7 +40,16 @@ impl Profiles {
         ids: &[Uuid],
         known: &HashMap<Uuid, Media>,
     ) -> kit::Result<()> {
-        ids.iter().try_for_each(|id| own(known, owner, field, *id).map(drop))
+        ids.iter().try_for_each(|id| {
+            let file = own(known, owner, field, *id)?;
+            if file.folder() == Folder::Verification {
+                return Err(invalid_because(field, "MEDIA_PRIVATE", "nobody else could see this file"));
+            }
+            if file.kind() != Kind::Image {
+                return Err(invalid_because(field, "NOT_AN_IMAGE", "this file is not an image"));
+            }
+            Ok(())
+        })
     }
 
     /// What the caller may see of these.

@@ -93,12 +93,13 @@ impl Change {
 
     /// Whether it says enough to make a profile of it.
     pub(crate) fn check_whole(&self) -> kit::Result<()> {
+        let told = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
         let needed: &[(&'static str, bool)] = match self.kind {
             Kind::Specialist => &[("profession", self.speciality.is_some())],
             Kind::Businessman => &[
-                ("business_name", self.business_name.is_some()),
-                ("descriptions", self.descriptions.is_some()),
-                ("contact", self.contact.is_some()),
+                ("business_name", told(&self.business_name)),
+                ("descriptions", told(&self.descriptions)),
+                ("contact", told(&self.contact)),
             ],
             Kind::Consumer => &[],
         };

@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::Edge;
 use crate::agrovet::profiles::shown::Shown;
 use crate::agrovet::{Error, Result};
-use crate::form::{Decimal, Field, Fields, Form, Kind};
+use crate::form::{Decimal, Field, Fields, Form, Habits, Kind};
 use crate::upload::File;
 
 /// The wire words of professions.
@@ -163,11 +163,18 @@ pub(super) fn specialist(f: &mut Fields, whole: bool) -> Written {
 }
 
 pub(super) fn businessman(f: &mut Fields, whole: bool) -> Written {
+    let business_type = f.choice("business_type", BUSINESS_TYPES).nullable().flatten();
+    // Only a POST must say something: a profile that came with a registration has none of these yet, and comes back so.
+    let blank = !whole || f.put();
+    let mut text = |name, most| {
+        let field = f.text(name).max(most);
+        needed(if blank { field.blank() } else { field }, whole)
+    };
     let details = BusinessmanInput {
-        business_type: f.choice("business_type", BUSINESS_TYPES).nullable().flatten().map(Into::into),
-        business_name: needed(f.text("business_name").max(255), whole),
-        descriptions: needed(f.text("descriptions").max(5000), whole),
-        contact: needed(f.text("contact").max(255), whole),
+        business_type: business_type.map(Into::into),
+        business_name: text("business_name", 255),
+        descriptions: text("descriptions", 5000),
+        contact: text("contact", 255),
         offers_local_products: f.boolean("offers_local_products").optional(),
         ..Default::default()
     };
@@ -187,7 +194,7 @@ pub struct Pictures {
     pub description: Option<String>,
     /// For each file in turn; a catalogue's products have them.
     pub names: Vec<String>,
-    pub prices: Vec<Decimal>,
+    pub prices: Vec<Option<Decimal>>,
 }
 
 impl Form for Pictures {
@@ -202,9 +209,34 @@ impl Form for Pictures {
             f.refuse("images", format!("Asegúrese de que este campo no tenga más de {MOST_PICTURES} elementos."));
         }
         let names = std::iter::from_fn(|| f.text("name").max(200).blank().first()).collect();
-        let prices = std::iter::from_fn(|| f.decimal("price", 10, 2).first()).collect();
+        let prices = prices(f);
         Self { files, description: f.text("description").max(200).blank().optional(), names, prices }
     }
+}
+
+/// A price, each in a form of its own, where an empty one is null and keeps its place among the others.
+struct Price(Option<Decimal>);
+
+impl Form for Price {
+    fn read(f: &mut Fields) -> Self {
+        Self(f.decimal(PRICE, 10, 2).nullable().flatten())
+    }
+}
+
+const PRICE: &str = "price";
+
+fn prices(f: &mut Fields) -> Vec<Option<Decimal>> {
+    if f.sketching() {
+        return vec![Price::read(f).0];
+    }
+    let mut prices = Vec::new();
+    while let Some(text) = f.text(PRICE).blank().first() {
+        match Fields::pairs(Habits::Django, vec![(PRICE.into(), text)], Vec::new()).read() {
+            Ok(Price(price)) => prices.push(price),
+            Err(faults) => faults.into_iter().for_each(|fault| f.fault(PRICE, fault.wrong)),
+        }
+    }
+    prices
 }
 
 const MOST_PICTURES: usize = 10;

@@ -1,11 +1,14 @@
-use proto::events::v1::{MediaDeleted, UserCreated, UserDeleted, UserRoleChanged};
+use proto::events::v1::{MediaDeleted, MediaUpdated, UserCreated, UserDeleted, UserRoleChanged};
+use proto::forum::v1::get_community_request::Key;
+use proto::forum::v1::picture::From;
 use proto::forum::v1::{
-    CreatePostRequest, GetPostRequest, JoinCommunityRequest, LeaveCommunityRequest, ListCommunitiesRequest,
+    CreatePostRequest, GetCommunityRequest, GetPostRequest, JoinCommunityRequest, LeaveCommunityRequest,
+    ListCommunitiesRequest, Picture, UpdateCommunityRequest,
 };
 use proto::media::v1::Kind;
 use uuid::Uuid;
 
-use crate::{Somebody, World};
+use crate::{Somebody, World, media};
 
 fn created(person: &Somebody, role: &str) -> UserCreated {
     UserCreated {
@@ -131,4 +134,40 @@ async fn a_deleted_file_disappears_from_posts() {
     world.deliver(&event(file)).await;
     let request = GetPostRequest { id: post.id, ..Default::default() };
     assert_eq!(ana.posts().get_post(request).await.unwrap().into_inner().media_id, "");
+}
+
+#[tokio::test]
+async fn a_community_shows_what_took_the_place_of_its_picture() {
+    let world = World::start().await;
+    let ana = world.person(1);
+    let [file, other] = [(); 2].map(|()| world.media.file(Some(ana.id), Kind::Image));
+    let picture = |file: Uuid| Some(Picture { from: Some(From::MediaId(file.to_string())) });
+    let one = ana.found("apicultura").await.id;
+    let request =
+        UpdateCommunityRequest { id: one, avatar: picture(file), cover_image: picture(file), ..Default::default() };
+    ana.communities().update_community(request).await.unwrap();
+    let two = ana.found("riego").await.id;
+    let request = UpdateCommunityRequest { id: two, avatar: picture(other), ..Default::default() };
+    ana.communities().update_community(request).await.unwrap();
+    let shown = async |id: i64| {
+        let request = GetCommunityRequest { key: Some(Key::Id(id)) };
+        let community = world.nobody().communities().get_community(request).await.unwrap().into_inner();
+        (community.avatar, community.cover_image)
+    };
+    let event =
+        |id: Uuid, path: &str| MediaUpdated { media_id: 1, media_uuid: id.to_string(), url: Some(path.to_owned()) };
+
+    let second = world.media.replace(file);
+    world.deliver(&event(file, &second)).await;
+    assert_eq!(shown(one).await, (Some(second.clone()), Some(second.clone())));
+    assert_eq!(shown(two).await, (Some(media::path(other)), None));
+    let third = world.media.replace(file);
+    for late in [&third, &second] {
+        world.deliver(&event(file, late)).await;
+        assert_eq!(shown(one).await, (Some(third.clone()), Some(third.clone())));
+    }
+    world.deliver(&event(Uuid::now_v7(), &second)).await;
+    world.media.remove(file);
+    world.deliver(&event(file, &third)).await;
+    assert_eq!(shown(one).await.0, Some(third), "the event of its end is still to come");
 }

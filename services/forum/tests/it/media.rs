@@ -46,6 +46,17 @@ impl Media {
         id
     }
 
+    /// Another file takes its place, and so has another path.
+    pub(crate) fn replace(&self, id: Uuid) -> String {
+        let path = path(Uuid::now_v7());
+        self.0.lock().unwrap().files.get_mut(&id.to_string()).unwrap().path = Some(path.clone());
+        path
+    }
+
+    pub(crate) fn remove(&self, id: Uuid) {
+        self.0.lock().unwrap().files.remove(&id.to_string());
+    }
+
     pub(crate) fn has(&self, id: Uuid) -> bool {
         self.0.lock().unwrap().files.contains_key(&id.to_string())
     }

@@ -269,16 +269,16 @@ async fn an_update_changes_what_it_names_and_replaces_the_bytes_last() {
     assert_eq!((described.name(), described.description(), described.price_hundredths), ("toro", "manso", None));
     assert_eq!(described.path, old.path);
 
-    let header = UpdateHeader { id: old.id.clone(), file_name: "nuevo.ogg".into(), ..Default::default() };
-    let new = user.update(header, &ogg(100)).await.unwrap();
-    assert_eq!((new.kind(), new.thumbnail_path.as_deref(), new.width), (Kind::Audio, None, 0));
+    let header = UpdateHeader { id: old.id.clone(), file_name: "nuevo.jpg".into(), ..Default::default() };
+    let new = user.update(header, &photo(40, 30)).await.unwrap();
+    assert_eq!((new.content_type.as_str(), new.width), ("image/jpeg", 40));
     assert_eq!(reason(user.read(old.path()).await), "MEDIA_NOT_FOUND");
     user.read(new.path()).await.unwrap();
     world.pass(0).await;
-    assert_eq!(world.storage.keys().await.len(), 1);
+    assert_eq!(world.storage.keys().await.len(), 3);
 
     let header = UpdateHeader { id: old.id.clone(), ..Default::default() };
-    assert_eq!(user.update(header.clone(), &ogg(100)).await.unwrap().path, new.path);
+    assert_eq!(user.update(header.clone(), &photo(40, 30)).await.unwrap().path, new.path);
     world.pass(0).await;
     user.read(new.path()).await.expect("the same bytes again are no change");
 
@@ -288,6 +288,58 @@ async fn an_update_changes_what_it_names_and_replaces_the_bytes_last() {
     assert!(events[1..].iter().all(|event| *event == ("media.updated".into(), number.clone())));
     let header = UpdateHeader { id: Uuid::now_v7().to_string(), ..header };
     assert_eq!(reason(user.update(header, &[]).await), "MEDIA_NOT_FOUND");
+}
+
+#[tokio::test]
+async fn a_document_keeps_the_bytes_it_was_uploaded_with() {
+    let world = World::start().await;
+    let (user, admin) = (world.user(), world.admin());
+    let looked_at = user.upload_to(Folder::Verification, &pdf(100)).await.unwrap();
+    let blank = UploadHeader { folder: Folder::Verification.into(), ..Default::default() };
+    let blank = user.upload_with(blank, &[]).await.unwrap();
+    for (file, bytes) in [(&looked_at, pdf(200)), (&looked_at, png(3, 3)), (&blank, pdf(200))] {
+        let header = UpdateHeader { id: file.id.clone(), description: named("otro"), ..Default::default() };
+        for client in [&user, &admin] {
+            let refused = client.update(header.clone(), &bytes).await.expect_err("a refusal");
+            assert_eq!((refused.code(), reason::<()>(Err(refused))), (Code::FailedPrecondition, "FILE_FIXED".into()));
+        }
+        assert_eq!(user.get(&file.id).await.unwrap(), *file);
+    }
+    let header = UpdateHeader { id: looked_at.id.clone(), description: named("título"), ..Default::default() };
+    assert_eq!(user.update(header, &[]).await.unwrap().name(), "título");
+    world.pass(2).await;
+    assert_eq!(world.storage.keys().await.len(), 1, "what was refused left nothing");
+}
+
+#[tokio::test]
+async fn a_file_stays_of_the_kind_it_is() {
+    let world = World::start().await;
+    let user = world.user();
+    let image = user.upload("a.png", &png(3, 3)).await.unwrap();
+    let sound = user.upload("a.ogg", &ogg(100)).await.unwrap();
+    let header = |file: &v1::Media| UpdateHeader { id: file.id.clone(), ..Default::default() };
+    for (file, other, same) in [(&image, wav(100), photo(4, 4)), (&sound, png(3, 3), wav(100))] {
+        assert_eq!(reason(user.update(header(file), &other).await), "MEDIA_TYPE_REFUSED");
+        assert_eq!(user.get(&file.id).await.unwrap(), *file);
+        let replaced = user.update(header(file), &same).await.unwrap();
+        assert_eq!((replaced.kind(), replaced.path == file.path), (file.kind(), false));
+    }
+}
+
+#[tokio::test]
+async fn of_two_kinds_at_once_one_fills_a_description() {
+    let world = World::start().await;
+    let user = world.user();
+    for _ in 0..10 {
+        let blank = user.upload("a", &[]).await.unwrap();
+        let header = || UpdateHeader { id: blank.id.clone(), ..Default::default() };
+        let (image, sound) = (png(3, 3), ogg(100));
+        let (one, other) = tokio::join!(user.update(header(), &image), user.update(header(), &sound));
+        assert!(one.is_ok() != other.is_ok(), "{one:?} {other:?}");
+        let (filled, refused) = if one.is_ok() { (one, other) } else { (other, one) };
+        assert_eq!(reason(refused), "MEDIA_TYPE_REFUSED");
+        assert_eq!(user.get(&blank.id).await.unwrap(), filled.unwrap());
+    }
 }
 
 #[tokio::test]

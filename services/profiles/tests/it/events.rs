@@ -4,11 +4,12 @@ use proto::media::v1::Folder;
 use proto::profiles::v1::profile::Details;
 use proto::profiles::v1::profile_input::Details as Input;
 use proto::profiles::v1::{
-    DeleteProfileRequest, ListProfilesRequest, MediaList, Profession, ProfileKind, SpecialistInput, VerificationState,
+    BusinessmanInput, DeleteProfileRequest, ListProfilesRequest, MediaList, Profession, ProfileKind, SpecialistInput,
+    VerificationState,
 };
 use uuid::Uuid;
 
-use crate::world::{Somebody, World, refused, shop, specialist, verification, vet};
+use crate::world::{Somebody, World, businessman, refused, shop, specialist, verification, vet};
 
 fn created(who: &Somebody, roles: &[&str], speciality: Option<&str>) -> UserCreated {
     UserCreated {
@@ -117,4 +118,24 @@ async fn a_deleted_file_is_nowhere_any_more() {
     world.deliver(&gone(card)).await;
     assert_eq!(verification(&ana.see(&ana).await.unwrap()).state(), VerificationState::Unspecified);
     assert_eq!(world.published().await.len(), 3);
+}
+
+#[tokio::test]
+async fn a_new_business_may_say_again_that_it_has_said_nothing() {
+    let world = World::start().await;
+    let ana = world.person(1, "Ana");
+    world.deliver(&created(&ana, &["BUSINESSMAN"], None)).await;
+    world.published().await;
+    let nothing = || {
+        Input::Businessman(BusinessmanInput {
+            business_name: Some(String::new()),
+            descriptions: Some(String::new()),
+            contact: Some(String::new()),
+            ..BusinessmanInput::default()
+        })
+    };
+    ana.update(nothing()).await;
+    assert_eq!(world.published().await, []);
+    ana.update(shop()).await;
+    assert_eq!(businessman(&ana.update(nothing()).await).business_name, "");
 }

@@ -1,4 +1,4 @@
-use proto::media::v1::Folder;
+use proto::media::v1::{Folder, Kind};
 use proto::profiles::v1::profile_input::Details as Input;
 use proto::profiles::v1::{AppendMediaRequest, BusinessmanInput, MediaList, Profile, ProfileKind, SpecialistInput};
 use uuid::Uuid;
@@ -59,6 +59,29 @@ async fn files_must_be_there_and_the_owners() {
     refused!(ana.profiles().append_media(addition).await, InvalidArgument, "INVALID_FIELDS");
     let addition = append(&ben, ProfileKind::Specialist, &[other]);
     refused!(ben.profiles().append_media(addition).await, NotFound, "PROFILE_NOT_FOUND");
+}
+
+#[tokio::test]
+async fn a_gallery_has_pictures_that_others_see() {
+    let world = World::start().await;
+    let (ana, agro) = (world.person(1, "Ana"), world.person(2, "Agro"));
+    ana.create(vet()).await;
+    agro.create(shop()).await;
+    for (folder, kind, reason) in [
+        (Folder::Verification, Kind::Image, "MEDIA_PRIVATE"),
+        (Folder::Verification, Kind::Document, "MEDIA_PRIVATE"),
+        (Folder::Portfolio, Kind::Audio, "NOT_AN_IMAGE"),
+        (Folder::Portfolio, Kind::Unspecified, "NOT_AN_IMAGE"),
+    ] {
+        let [of_ana, of_agro] = [&ana, &agro].map(|who| world.peers.file_of(who.id, folder, kind));
+        refused!(ana.try_update(&ana, images(&[of_ana])).await, InvalidArgument, reason);
+        let addition = append(&ana, ProfileKind::Specialist, &[of_ana]);
+        refused!(ana.profiles().append_media(addition).await, InvalidArgument, reason);
+        let products = Some(MediaList { ids: vec![of_agro.to_string()] });
+        let products = Input::Businessman(BusinessmanInput { products, ..BusinessmanInput::default() });
+        refused!(agro.try_update(&agro, products).await, InvalidArgument, reason);
+    }
+    assert!(gallery(&ana.see(&ana).await.unwrap()).is_empty());
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use proto::auth::v1::{
 use proto::media::v1::media_service_server::MediaService;
 use proto::media::v1::{
     AssignMediaRequest, BatchGetMediaRequest, BatchGetMediaResponse, ClaimMediaRequest, ClaimMediaResponse,
-    DeleteMediaRequest, DeleteMediaResponse, Folder, GetMediaRequest, ListMediaRequest, ListMediaResponse, Media,
+    DeleteMediaRequest, DeleteMediaResponse, Folder, GetMediaRequest, Kind, ListMediaRequest, ListMediaResponse, Media,
     ReadFileRequest, ReadFileResponse, SignFileRequest, SignFileResponse, UpdateMediaRequest, UploadMediaRequest,
 };
 use proto::users::v1::get_user_request::Key;
@@ -50,10 +50,16 @@ struct State {
 }
 
 impl Peers {
-    /// A stored file.
+    /// A stored image.
     pub(crate) fn file(&self, owner: Uuid, folder: Folder) -> Uuid {
+        self.file_of(owner, folder, Kind::Image)
+    }
+
+    /// A stored file, or a description without one.
+    pub(crate) fn file_of(&self, owner: Uuid, folder: Folder, kind: Kind) -> Uuid {
         let id = Uuid::now_v7();
-        let file = Media { id: id.to_string(), owner_id: owner.to_string(), folder: folder.into(), ..Media::default() };
+        let (folder, kind) = (folder.into(), kind.into());
+        let file = Media { id: id.to_string(), owner_id: owner.to_string(), folder, kind, ..Media::default() };
         self.0.lock().unwrap().files.insert(file.id.clone(), file);
         id
     }

@@ -79,8 +79,14 @@ async fn what_a_profile_needs_must_be_there() {
     refused!(ana.try_create(Input::Businessman(nameless)).await, InvalidArgument, "REQUIRED");
     let nothing = CreateProfileRequest { input: None };
     refused!(ana.profiles().create_profile(nothing).await, InvalidArgument, "INVALID_FIELDS");
-    let blank = BusinessmanInput { business_name: Some(String::new()), ..BusinessmanInput::default() };
-    refused!(ana.try_create(Input::Businessman(blank)).await, InvalidArgument, "INVALID_FIELDS");
+    let Input::Businessman(whole) = shop() else { panic!("a shop is a business") };
+    for blank in [
+        BusinessmanInput { business_name: Some(String::new()), ..whole.clone() },
+        BusinessmanInput { descriptions: Some(String::new()), ..whole.clone() },
+        BusinessmanInput { contact: Some(String::new()), ..whole },
+    ] {
+        refused!(ana.try_create(Input::Businessman(blank)).await, InvalidArgument, "REQUIRED");
+    }
     refused!(world.nobody().create_profile(CreateProfileRequest::default()).await, Unauthenticated, "NOT_SIGNED_IN");
     assert_eq!(world.published().await, []);
 }

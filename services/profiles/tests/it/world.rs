@@ -195,7 +195,7 @@ pub(crate) fn refusal<T>(answer: Result<T, Status>) -> (Code, String) {
 }
 
 macro_rules! refused {
-    ($answer:expr, $code:ident, $reason:literal) => {
+    ($answer:expr, $code:ident, $reason:expr) => {
         assert_eq!(crate::world::refusal($answer), (tonic::Code::$code, $reason.to_owned()))
     };
 }
