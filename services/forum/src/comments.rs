@@ -30,7 +30,7 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use self::sql::*;
-use self::tree::{Below, Depth, Place, Tree};
+use self::tree::{Below, Depth, Shown, Tree};
 use crate::Forum;
 use crate::interactions::add_comments;
 use crate::lists::DEPTH;
@@ -46,7 +46,7 @@ impl CommentService for Forum {
         let GetThreadRequest { post_id, parent_id, page_token, depth, skip } = request.into_inner();
         let (depth, skip) = (Depth::of_siblings(depth), i64::from(skip));
         let below = parent_id.map_or(Below::Post(post_id), Below::Comment);
-        let after = self.pager.open::<Option<Place>>(&tree::scope(post_id, below), &page_token)?.flatten();
+        let shown = self.pager.open::<Shown>(&tree::scope(post_id, below), &page_token)?.unwrap_or_default();
 
         let head = fetch_head(&self.db, post_id, parent_id).await?.ok_or_else(no_such_post)?;
         if !self.sees(viewer, &head).await? {
@@ -56,10 +56,10 @@ impl CommentService for Forum {
             return Err(no_such_comment().into());
         }
         let rows = match parent_id {
-            None => list_top(&self.db, viewer, &[post_id], &depth, after, skip).await?,
-            Some(parent) => list_replies(&self.db, viewer, parent, &depth, after, skip).await?,
+            None => list_top(&self.db, viewer, &[post_id], &depth, &shown, skip).await?,
+            Some(parent) => list_replies(&self.db, viewer, parent, &depth, &shown, skip).await?,
         };
-        let thread = Tree::new(&self.pager, viewer, &depth, rows).below(post_id, below)?;
+        let thread = Tree::new(&self.pager, viewer, &depth, rows).below(post_id, below, &shown)?;
         Ok(Response::new(CommentThread { total_size: head.siblings, ..thread }))
     }
 
@@ -231,9 +231,9 @@ impl Forum {
         depth: Option<CommentDepth>,
     ) -> kit::Result<HashMap<i64, CommentThread>> {
         let Some(depth) = Depth::of_posts(depth).filter(|_| !posts.is_empty()) else { return Ok(HashMap::new()) };
-        let rows = list_top(&self.db, viewer, posts, &depth, None, 0).await?;
+        let rows = list_top(&self.db, viewer, posts, &depth, &Shown::default(), 0).await?;
         let mut tree = Tree::new(&self.pager, viewer, &depth, rows);
-        posts.iter().map(|&post| Ok((post, tree.below(post, Below::Post(post))?))).collect()
+        posts.iter().map(|&post| Ok((post, tree.below(post, Below::Post(post), &Shown::default())?))).collect()
     }
 
     /// Comments of a removed post are seen by those who see the post.
@@ -300,8 +300,8 @@ struct Part {
     counted: bool,
 }
 
-/// Where a page of a flat list ends.
-#[derive(Clone, Copy, Serialize, Deserialize)]
+/// Where a page that shows the newest first ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Newest {
     created_at: DateTime<Utc>,
     id: i64,

@@ -160,9 +160,13 @@ impl PostService for Forum {
         if before.community_id != seen || before.removed_at.is_some() != removed {
             return Err(kit::error::aborted("CONFLICT", "another change came in between").into());
         }
-        // Or reports would be settled by the moderators whom the author chose.
-        if goal != seen && !caller.admin() && reports_open(&mut *tx, change.id).await? {
-            return Err(refused("LOCKED", "moderators have yet to look at reports").into());
+        if goal != seen && !moderates(&mut *tx, seen, caller).await? {
+            // Or what moderators do would be undone, and others be moderated, by whom the author chose.
+            let moderates_there = moderates(&mut *tx, goal, caller).await?;
+            let bonds = fetch_bonds(&mut *tx, change.id, moderates_there).await?;
+            if before.locked_at.is_some() || bonds.reported || bonds.moderated || bonds.others {
+                return Err(refused("LOCKED", "what moderators or others did on this post keeps it here").into());
+            }
         }
         update_post(&mut tx, &change, goal, self.clock.now()).await?;
         if goal != seen && before.removed_at.is_none() {

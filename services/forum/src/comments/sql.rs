@@ -5,7 +5,7 @@ use kit::identity::Caller;
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
-use super::tree::{Depth, MOST, Place, Row};
+use super::tree::{Depth, MOST, Row, Shown};
 use super::{Filter, Locked, Part};
 use crate::posts::LockedPost;
 
@@ -14,11 +14,11 @@ use crate::posts::LockedPost;
 /// group of siblings there is one more than is shown; below that one nothing is looked for. The innermost limit keeps
 /// siblings from being sorted: there may be thousands.
 macro_rules! tree {
-    ($first:literal, $depth:expr, $viewer:expr $(, $argument:expr)* $(,)?) => {
+    ($($first:literal)+, $depth:expr, $viewer:expr $(, $argument:expr)* $(,)?) => {
         sqlx::query_as!(
             Row,
             "with recursive tree (node, level, rank) as ("
-                + $first
+                $(+ $first)+
                 + r#"union all
                     select r.node, t.level + 1, r.rank
                     from tree t cross join lateral (
@@ -34,7 +34,7 @@ macro_rules! tree {
                     (node).author_id as "author_id!", (node).author_number as "author_number!", (node).content as "content!",
                     (node).media_id, (node).deleted_at is not null as "deleted!", (node).removed_at is not null as "removed!",
                     (node).hearts as "hearts!", (node).likes as "likes!", (node).dislikes as "dislikes!",
-                    (node).replies_count as "replies_count!", (node).popularity as "popularity!",
+                    (node).replies_count as "replies_count!",
                     (node).created_at as "created_at!", (node).updated_at as "updated_at!", rank as "rank!",
                     case when level = $1 then exists (select from comments a where a.parent_id = (node).id) else false end
                         as "answered!",
@@ -54,70 +54,83 @@ macro_rules! tree {
     };
 }
 
-/// Top-level comments of posts, from a place on.
+/// Siblings that were not shown yet: the most popular ones or, behind as many as a token remembers, the newest.
+macro_rules! siblings {
+    ($db:expr, $from:literal, $where:literal, $depth:expr, $viewer:expr, $below:expr, $shown:expr, $skip:expr) => {
+        if $shown.is_full() {
+            tree!(
+                "select s.node, 1, s.rank from " $from " (
+                     select node, row_number() over () as rank
+                     from (
+                         select c as node from comments c
+                         where " $where " and c.id <> all($7::bigint[]) and (c.created_at, c.id)
+                             < (coalesce($9::timestamptz, 'infinity'), coalesce($10::bigint, 9223372036854775807))
+                         order by c.created_at desc, c.id desc limit $2::bigint + 1 offset $8::bigint
+                     ) siblings
+                 ) s ",
+                $depth,
+                $viewer,
+                $below,
+                &$shown.ids,
+                $skip,
+                $shown.end.map(|end| end.created_at) as Option<DateTime<Utc>>,
+                $shown.end.map(|end| end.id) as Option<i64>,
+            )
+            .fetch_all($db)
+            .await?
+        } else {
+            tree!(
+                "select s.node, 1, s.rank from " $from " (
+                     select node, row_number() over () as rank
+                     from (
+                         select c as node from comments c
+                         where " $where " and c.id <> all($7::bigint[])
+                         order by c.popularity desc, c.created_at desc, c.id desc limit $2::bigint + 1 offset $8::bigint
+                     ) siblings
+                 ) s ",
+                $depth,
+                $viewer,
+                $below,
+                &$shown.ids,
+                $skip,
+            )
+            .fetch_all($db)
+            .await?
+        }
+    };
+}
+
+/// Top-level comments of posts.
 pub(super) async fn list_top(
     db: impl PgExecutor<'_>,
     viewer: Option<Caller>,
     posts: &[i64],
     depth: &Depth,
-    after: Option<Place>,
+    shown: &Shown,
     skip: i64,
 ) -> kit::Result<Vec<Row>> {
-    let rows = tree!(
-        "select s.node, 1, s.rank
-         from unnest($6::bigint[]) post cross join lateral (
-             select node, row_number() over () as rank
-             from (
-                 select c as node from comments c
-                 where c.post_id = post and c.parent_id is null and (c.popularity, c.created_at, c.id) < (
-                     coalesce($7::bigint, 9223372036854775807), coalesce($8::timestamptz, 'infinity'),
-                     coalesce($9::bigint, 9223372036854775807)
-                 )
-                 order by c.popularity desc, c.created_at desc, c.id desc limit $2::bigint + 1 offset $10::bigint
-             ) siblings
-         ) s ",
+    Ok(siblings!(
+        db,
+        "unnest($6::bigint[]) post cross join lateral",
+        "c.post_id = post and c.parent_id is null",
         depth,
         viewer,
         posts,
-        after.map(|place| place.popularity) as Option<i64>,
-        after.map(|place| place.created_at) as Option<DateTime<Utc>>,
-        after.map(|place| place.id) as Option<i64>,
-        skip,
-    );
-    Ok(rows.fetch_all(db).await?)
+        shown,
+        skip
+    ))
 }
 
-/// Replies to a comment, from a place on.
+/// Replies to a comment.
 pub(super) async fn list_replies(
     db: impl PgExecutor<'_>,
     viewer: Option<Caller>,
     parent: i64,
     depth: &Depth,
-    after: Option<Place>,
+    shown: &Shown,
     skip: i64,
 ) -> kit::Result<Vec<Row>> {
-    let rows = tree!(
-        "select s.node, 1, s.rank
-         from (
-             select node, row_number() over () as rank
-             from (
-                 select c as node from comments c
-                 where c.parent_id = $6 and (c.popularity, c.created_at, c.id) < (
-                     coalesce($7::bigint, 9223372036854775807), coalesce($8::timestamptz, 'infinity'),
-                     coalesce($9::bigint, 9223372036854775807)
-                 )
-                 order by c.popularity desc, c.created_at desc, c.id desc limit $2::bigint + 1 offset $10::bigint
-             ) siblings
-         ) s ",
-        depth,
-        viewer,
-        parent,
-        after.map(|place| place.popularity) as Option<i64>,
-        after.map(|place| place.created_at) as Option<DateTime<Utc>>,
-        after.map(|place| place.id) as Option<i64>,
-        skip,
-    );
-    Ok(rows.fetch_all(db).await?)
+    Ok(siblings!(db, "", "c.parent_id = $6", depth, viewer, parent, shown, skip))
 }
 
 /// Comments by id, whose rank is 0.

@@ -11,12 +11,15 @@ use proto::forum::v1::{Comment, CommentDepth, CommentThread, Reaction, ReactionC
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::Newest;
 use crate::reactions::type_of;
 
 /// Rows of a statement; the upper levels come first.
 pub(super) const MOST: i64 = 2000;
 /// Bytes of their texts: an answer has to fit into a message.
 const MOST_BYTES: usize = 8 << 20;
+/// Siblings that a token remembers at least, before others follow newest first.
+const KEPT: usize = 100;
 
 /// How much of a tree is asked for.
 #[derive(Clone, Copy, Debug)]
@@ -59,12 +62,31 @@ pub(super) enum Below {
     Comment(i64),
 }
 
-/// Where the siblings shown so far end, in their order. Before all of them when there is none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Place {
-    pub(super) popularity: i64,
-    pub(super) created_at: DateTime<Utc>,
-    pub(super) id: i64,
+/// Which siblings were shown so far. The most popular ones come first and are remembered, so that whatever is voted in
+/// between repeats none and leaves none out. Behind so many of them the others follow newest first, which nobody changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Shown {
+    pub(super) ids: Vec<i64>,
+    /// The last one that followed newest first.
+    pub(super) end: Option<Newest>,
+}
+
+impl Shown {
+    /// Whether the rest follows newest first.
+    pub(super) fn is_full(&self) -> bool {
+        self.ids.len() >= KEPT
+    }
+
+    /// With these as well, which were listed behind it.
+    fn and(&self, rows: &[Row]) -> Self {
+        let mut shown = self.clone();
+        if self.is_full() {
+            shown.end = rows.last().map(|row| Newest { created_at: row.created_at, id: row.id }).or(self.end);
+        } else {
+            shown.ids.extend(rows.iter().map(|row| row.id));
+        }
+        shown
+    }
 }
 
 /// What a token that continues siblings is bound to.
@@ -92,7 +114,6 @@ pub(super) struct Row {
     pub(super) likes: i64,
     pub(super) dislikes: i64,
     pub(super) replies_count: i64,
-    pub(super) popularity: i64,
     pub(super) created_at: DateTime<Utc>,
     pub(super) updated_at: DateTime<Utc>,
     /// From 1 on, among the siblings found; 0 of one that was named.
@@ -108,10 +129,6 @@ pub(super) struct Row {
 impl Row {
     fn below(&self) -> Below {
         self.parent_id.map_or(Below::Post(self.post_id), Below::Comment)
-    }
-
-    fn place(&self) -> Place {
-        Place { popularity: self.popularity, created_at: self.created_at, id: self.id }
     }
 
     /// What the viewer sees of it, without its replies.
@@ -182,12 +199,12 @@ impl<'p> Tree<'p> {
         Self { pager, viewer, depth: *depth, named, siblings, cut }
     }
 
-    /// The siblings below something on a post, and all below them.
-    pub(super) fn below(&mut self, post: i64, below: Below) -> kit::Result<CommentThread> {
+    /// The siblings below something on a post, and all below them; so many were shown before.
+    pub(super) fn below(&mut self, post: i64, below: Below, shown: &Shown) -> kit::Result<CommentThread> {
         if self.cut.is_some() && !self.siblings.contains_key(&below) {
-            return Ok(CommentThread { more_token: self.seal(post, below, None)?, ..CommentThread::default() });
+            return Ok(CommentThread { more_token: self.seal(post, below, shown)?, ..CommentThread::default() });
         }
-        self.group(post, below, self.depth.top)
+        self.group(post, below, self.depth.top, shown)
     }
 
     /// The comments that were named, as far as they were found, in this order.
@@ -196,12 +213,12 @@ impl<'p> Tree<'p> {
         rows.into_iter().map(|row| self.comment(row)).collect()
     }
 
-    fn group(&mut self, post: i64, below: Below, most: i64) -> kit::Result<CommentThread> {
+    fn group(&mut self, post: i64, below: Below, most: i64, shown: &Shown) -> kit::Result<CommentThread> {
         let mut rows = self.siblings.remove(&below).unwrap_or_default();
         rows.sort_unstable_by_key(|row| row.rank);
         let more = rows.len() as i64 > most || self.cut == Some(below);
         rows.truncate(most as usize);
-        let more_token = if more { self.seal(post, below, rows.last().map(Row::place))? } else { String::new() };
+        let more_token = if more { self.seal(post, below, &shown.and(&rows))? } else { String::new() };
         let comments = rows.into_iter().map(|row| self.comment(row)).collect::<kit::Result<_>>()?;
         Ok(CommentThread { comments, more_token, total_size: 0 })
     }
@@ -210,16 +227,16 @@ impl<'p> Tree<'p> {
         let (post, below) = (row.post_id, Below::Comment(row.id));
         let unreached = self.cut.is_some() && row.replies_count > 0;
         let replies = if !self.siblings.contains_key(&below) && (row.answered || unreached) {
-            let more_token = self.seal(post, below, None)?;
+            let more_token = self.seal(post, below, &Shown::default())?;
             CommentThread { more_token, ..CommentThread::default() }
         } else {
-            self.group(post, below, self.depth.replies)?
+            self.group(post, below, self.depth.replies, &Shown::default())?
         };
         Ok(Comment { replies: Some(replies), ..row.shown_to(self.viewer) })
     }
 
-    fn seal(&self, post: i64, below: Below, end: Option<Place>) -> kit::Result<String> {
-        self.pager.seal(&scope(post, below), &end)
+    fn seal(&self, post: i64, below: Below, shown: &Shown) -> kit::Result<String> {
+        self.pager.seal(&scope(post, below), shown)
     }
 }
 
@@ -247,7 +264,6 @@ mod tests {
             likes: 0,
             dislikes: 0,
             replies_count: 0,
-            popularity: 0,
             created_at: at,
             updated_at: at,
             rank,
@@ -260,7 +276,7 @@ mod tests {
 
     fn tree(depth: Depth, rows: Vec<Row>) -> (Pager, CommentThread) {
         let pager = Pager::new(&Secret::new(&[1; 32]));
-        let thread = Tree::new(&pager, None, &depth, rows).below(1, Below::Post(1)).unwrap();
+        let thread = Tree::new(&pager, None, &depth, rows).below(1, Below::Post(1), &Shown::default()).unwrap();
         (pager, thread)
     }
 
@@ -273,8 +289,8 @@ mod tests {
         let rows = vec![row(3, None, 1, 2), row(5, None, 1, 1), row(4, None, 1, 3), row(9, Some(5), 2, 1)];
         let (pager, thread) = tree(Depth { top: 2, replies: 2, levels: 2 }, rows);
         assert_eq!(ids(&thread), [5, 3]);
-        let end = pager.open::<Option<Place>>(&scope(1, Below::Post(1)), &thread.more_token).unwrap().flatten();
-        assert_eq!(end.map(|place| place.id), Some(3));
+        let shown = pager.open::<Shown>(&scope(1, Below::Post(1)), &thread.more_token).unwrap();
+        assert_eq!(shown, Some(Shown { ids: vec![5, 3], end: None }));
         let replies = thread.comments[0].replies.as_ref().unwrap();
         assert_eq!((ids(replies), &*replies.more_token), (vec![9], ""));
         assert_eq!(thread.comments[1].replies.as_ref().unwrap().more_token, "");
@@ -285,8 +301,8 @@ mod tests {
         let answered = Row { answered: true, ..row(5, None, 1, 1) };
         let (pager, thread) = tree(Depth { top: 2, replies: 2, levels: 1 }, vec![answered]);
         let replies = thread.comments[0].replies.as_ref().unwrap();
-        let begin = pager.open::<Option<Place>>(&scope(1, Below::Comment(5)), &replies.more_token).unwrap();
-        assert_eq!((ids(replies), begin), (vec![], Some(None)));
+        let begin = pager.open::<Shown>(&scope(1, Below::Comment(5)), &replies.more_token).unwrap();
+        assert_eq!((ids(replies), begin), (vec![], Some(Shown::default())));
     }
 
     #[test]
@@ -304,10 +320,14 @@ mod tests {
         let long = |id, rank| Row { content: "x".repeat(MOST_BYTES / 4), ..row(id, None, 1, rank) };
         let rows: Vec<_> = (1..=6).map(|n| long(n, n)).collect();
         let (pager, thread) = tree(Depth { top: 5, replies: 2, levels: 5 }, rows.clone());
-        let end = pager.open::<Option<Place>>(&scope(1, Below::Post(1)), &thread.more_token).unwrap().flatten();
-        assert_eq!((ids(&thread), end.map(|place| place.id)), (vec![1, 2, 3, 4], Some(4)));
+        let shown = pager.open::<Shown>(&scope(1, Below::Post(1)), &thread.more_token).unwrap();
+        assert_eq!((ids(&thread), shown.unwrap().ids), (vec![1, 2, 3, 4], vec![1, 2, 3, 4]));
         // Another post of the same page was not reached, which does not say that nobody commented on it.
-        let other = Tree::new(&pager, None, &Depth { top: 5, replies: 2, levels: 5 }, rows).below(2, Below::Post(2));
+        let other = Tree::new(&pager, None, &Depth { top: 5, replies: 2, levels: 5 }, rows).below(
+            2,
+            Below::Post(2),
+            &Shown::default(),
+        );
         assert_ne!(other.unwrap().more_token, "");
     }
 

@@ -139,13 +139,29 @@ pub(super) async fn update_post(
     Ok(())
 }
 
-/// Whether somebody complained about the post or its comments and nobody decided yet.
-pub(super) async fn reports_open(db: impl PgExecutor<'_>, post_id: i64) -> kit::Result<bool> {
-    let open = sqlx::query_scalar!(
-        r#"select exists (select from reported where post_id = $1 and open > 0) as "open!""#,
-        post_id
+/// What ties a post to its community.
+pub(super) struct Bonds {
+    /// Somebody complained about the post or its comments and nobody decided yet.
+    pub(super) reported: bool,
+    /// Comments were removed.
+    pub(super) moderated: bool,
+    /// Others commented, if that is asked.
+    pub(super) others: bool,
+}
+
+pub(super) async fn fetch_bonds(db: impl PgExecutor<'_>, post_id: i64, others: bool) -> kit::Result<Bonds> {
+    let bonds = sqlx::query_as!(
+        Bonds,
+        r#"select exists (select from reported where post_id = $1 and open > 0) as "reported!",
+               exists (select from comments where post_id = $1 and removed_at is not null) as "moderated!",
+               $2 and exists (
+                   select from comments c where c.post_id = $1 and c.author_id <> p.author_id and c.deleted_at is null
+               ) as "others!"
+           from posts p where id = $1"#,
+        post_id,
+        others
     );
-    Ok(open.fetch_one(db).await?)
+    Ok(bonds.fetch_one(db).await?)
 }
 
 /// The moderators' queue follows a post into its new community.

@@ -190,6 +190,41 @@ async fn siblings_stand_most_popular_first_then_newest() {
     refused!(ana.comments().get_thread(nowhere(post, Some(999))).await, NotFound, "COMMENT_NOT_FOUND");
 }
 
+#[tokio::test]
+async fn votes_between_pages_repeat_no_comment_and_leave_none_out() {
+    let world = World::busy().await;
+    let (ana, beto) = (world.person(1), world.person(2));
+    let post = ana.post("Panales", None).await.id;
+    let parent = ana.comment(post, None).await;
+    for below in [None, Some(parent)] {
+        // More than a token remembers.
+        let mut written = BTreeSet::from_iter(below.is_none().then_some(parent));
+        for _ in 0..130 {
+            world.harness.clock.advance(Duration::from_secs(1));
+            written.insert(ana.comment(post, below).await);
+        }
+        let (mut seen, mut page_token) = (Vec::new(), String::new());
+        loop {
+            let depth = Some(CommentDepth { top: 20, replies: 0, levels: 1 });
+            let request = GetThreadRequest { post_id: post, parent_id: below, page_token, depth, ..Default::default() };
+            let thread = ana.comments().get_thread(request).await.unwrap().into_inner();
+            seen.extend(ids(&thread.comments));
+            page_token = thread.more_token;
+            if page_token.is_empty() {
+                break;
+            }
+            // One that was shown sinks, and the last that was not rises above all of them.
+            let unseen = written.iter().find(|id| !seen.contains(id)).copied();
+            for id in [seen.first().copied(), unseen].into_iter().flatten() {
+                let target = Some(Target { kind: TargetKind::Comment.into(), id });
+                beto.reactions().react(ReactRequest { target, r#type: ReactionType::Like.into() }).await.unwrap();
+            }
+        }
+        assert_eq!(seen.len(), written.len(), "{seen:?}");
+        assert_eq!(BTreeSet::from_iter(seen), written);
+    }
+}
+
 /// Follows every token until there is none, and notes what stands below what.
 async fn walk(person: &Somebody, post: i64, depth: CommentDepth) -> BTreeMap<i64, Option<i64>> {
     let mut seen = BTreeMap::new();

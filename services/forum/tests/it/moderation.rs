@@ -333,3 +333,30 @@ async fn what_staff_did_outside_of_communities_is_in_a_log_of_its_own() {
     assert_eq!(log(&world, 0).await, [ModerationAction::Lock, ModerationAction::Remove]);
     assert_eq!(log(&world, community).await, [ModerationAction::Lock]);
 }
+
+#[tokio::test]
+async fn nobody_moves_a_post_away_from_what_moderators_and_others_did() {
+    let world = World::start().await;
+    let (ana, ben, community, id) = scene(&world).await;
+    let (eva, own, elsewhere) = (world.person(3), ben.found("dos").await.id, world.person(4).found("tres").await.id);
+    let move_to = async |goal: i64| {
+        let moved = UpdatePostRequest { id, community_id: Some(goal), ..UpdatePostRequest::default() };
+        ben.posts().update_post(moved).await.map(drop)
+    };
+    lock(&ana, id, true).await.unwrap();
+    refused!(move_to(own).await, FailedPrecondition, "LOCKED");
+    lock(&ana, id, false).await.unwrap();
+    let said = eva.comment(id, None).await;
+    refused!(move_to(own).await, FailedPrecondition, "LOCKED");
+    remove(&ana, comment(said)).await.unwrap();
+    refused!(move_to(elsewhere).await, FailedPrecondition, "LOCKED");
+    restore(&ana, comment(said)).await.unwrap();
+    move_to(elsewhere).await.unwrap();
+    // By who has a say there anyway.
+    let back = UpdatePostRequest { id, community_id: Some(community), ..UpdatePostRequest::default() };
+    world.admin().posts().update_post(back).await.unwrap();
+    lock(&ana, id, true).await.unwrap();
+    let moved = UpdatePostRequest { id, community_id: Some(own), ..UpdatePostRequest::default() };
+    let moved = world.admin().posts().update_post(moved).await.unwrap().into_inner();
+    assert_eq!(moved.community.unwrap().id, own);
+}

@@ -105,18 +105,28 @@ async fn everything_is_read_in_order_from_an_index() {
     let of_post = GetThreadRequest { post_id: 1, depth, ..Default::default() };
     let thread = ana.comments().get_thread(of_post).await.unwrap().into_inner();
     assert_eq!((thread.comments.len(), thread.total_size), (5, 10_000));
-    let seen =
-        plans(db, "c.post_id = post and c.parent_id", "5, 5, 3, null, 2000, '{1,3,5}', null, null, null, 0").await;
+    let top = "c.post_id = post and c.parent_id is null and c.id <> all($7::bigint[])\n";
+    let seen = plans(db, top, "5, 5, 3, null, 2000, '{1,3,5}', '{7,8}', 0").await;
     in_order(&seen, "comments_top");
     in_order(&seen, "comments_replies");
     let below = GetThreadRequest { post_id: 1, parent_id: Some(2), depth, ..Default::default() };
     ana.comments().get_thread(below).await.unwrap();
-    let at = "10, now(), 7, 10000";
-    in_order(
-        &plans(db, "c.parent_id = $6 and (c.pop", &format!("5, 5, 3, null, 2000, 2, {at}")).await,
-        "comments_replies",
-    );
-    in_order(&plans(db, "as \"has_parent!\"", "1, null").await, "comments_top");
+    let replies = "c.parent_id = $6 and c.id <> all($7::bigint[])\n";
+    in_order(&plans(db, replies, "5, 5, 3, null, 2000, 2, '{7,8}', 10000").await, "comments_replies");
+    // Behind what a token remembers.
+    for (parent_id, part, index) in [
+        (None, "c.post_id = post and c.parent_id is null and c.id <> all($7::bigint[]) and", "comments_new_top"),
+        (Some(2), "c.parent_id = $6 and c.id <> all($7::bigint[]) and", "comments_new_below"),
+    ] {
+        let hundred = Some(CommentDepth { top: 100, replies: 0, levels: 1 });
+        let begin = GetThreadRequest { post_id: 1, parent_id, depth: hundred, ..Default::default() };
+        let page_token = ana.comments().get_thread(begin.clone()).await.unwrap().into_inner().more_token;
+        ana.comments().get_thread(GetThreadRequest { page_token, ..begin }).await.unwrap();
+        let below = if parent_id.is_none() { "'{1}'" } else { "2" };
+        let arguments = format!("5, 5, 3, null, 2000, {below}, '{{7,8}}', 0, now(), 7");
+        in_order(&plans(db, part, &arguments).await, index);
+    }
+    in_order(&plans(db, "as \"has_parent!\"", "1, null").await, "comments_new_top");
 
     for (filter, part, arguments, index) in [
         (ListCommentsRequest::default(), "is null  and (c.created_at", "null, null, 21, 10000, true", "comments_new"),
