@@ -143,6 +143,8 @@ enum Given {
     Json(Value),
     /// From a form or a query string, where everything is text.
     Text(String),
+    /// A list there, one by one.
+    Texts(Vec<String>),
     File,
 }
 
@@ -161,7 +163,7 @@ impl Fields {
         Self::of(habits, Source::Json(object))
     }
 
-    /// Of repeated names the last one counts.
+    /// Of repeated names the last one counts, and of a list's name each.
     pub fn pairs(habits: Habits, texts: Vec<(String, String)>, files: Vec<(String, File)>) -> Self {
         Self::of(habits, Source::Pairs { texts, files })
     }
@@ -316,18 +318,26 @@ impl Fields {
         Field { fields: self, name, kind, described: "" }
     }
 
-    fn take(&mut self, name: &str) -> Given {
+    fn take(&mut self, name: &str, all: bool) -> Given {
         match &mut self.source {
             Source::Json(object) => match object.remove(name) {
                 None => Given::Absent,
                 Some(Value::Null) => Given::Null,
                 Some(value) => Given::Json(value),
             },
-            Source::Pairs { texts, files } => match texts.iter().rposition(|(n, _)| n == name) {
-                Some(at) => Given::Text(std::mem::take(&mut texts[at].1)),
-                None if files.iter().any(|(n, _)| n == name) => Given::File,
-                None => Given::Absent,
-            },
+            Source::Pairs { texts, files } => {
+                let given = texts.iter_mut().filter(|(n, _)| n == name).map(|(_, text)| std::mem::take(text));
+                let mut given: Vec<String> = given.collect();
+                match given.pop() {
+                    Some(last) if all && given.iter().any(|text| !text.is_empty()) => {
+                        given.push(last);
+                        Given::Texts(given)
+                    }
+                    Some(last) => Given::Text(last),
+                    None if files.iter().any(|(n, _)| n == name) => Given::File,
+                    None => Given::Absent,
+                }
+            }
             Source::Sketch(_) => Given::Absent,
         }
     }
@@ -381,7 +391,7 @@ impl<K: Kind> Field<'_, K> {
         if fields.sketching() {
             return K::Value::default();
         }
-        match fields.take(name) {
+        match fields.take(name, K::LIST) {
             Given::Absent => fields.fault(name, Wrong::Required),
             // Pydantic has no word for null: it is just a value of the wrong type.
             Given::Null if fields.habits == Habits::Pydantic => fields.fault(name, kind.wrong_type()),
@@ -395,7 +405,7 @@ impl<K: Kind> Field<'_, K> {
     pub fn optional(self) -> Option<K::Value> {
         let Self { fields, name, kind, described } = self;
         fields.note(name, described, false, false, || kind.schema());
-        match fields.take(name) {
+        match fields.take(name, K::LIST) {
             Given::Absent => None,
             Given::Null if fields.habits == Habits::Pydantic => None,
             Given::Null => {
@@ -419,7 +429,7 @@ impl<K: Kind> Field<'_, K> {
     pub fn nullable(self) -> Option<Option<K::Value>> {
         let Self { fields, name, kind, described } = self;
         fields.note(name, described, false, true, || kind.schema());
-        match fields.take(name) {
+        match fields.take(name, K::LIST) {
             Given::Absent => None,
             Given::Null => Some(None),
             // A form cannot say null, so an empty value says it, unless the empty text is a value itself.
@@ -451,6 +461,7 @@ impl<K: Kind> Field<'_, K> {
         let parsed = match given {
             Given::Json(value) => kind.json(value, fields.habits),
             Given::Text(text) => kind.text(text),
+            Given::Texts(texts) => kind.texts(texts),
             Given::File => Err(kind.wrong_type()),
             Given::Absent | Given::Null => return None,
         };
@@ -465,10 +476,16 @@ pub trait Kind {
     const TEXT: bool = false;
     /// In JSON too the empty text means null.
     const EMPTY_IS_NULL: bool = false;
+    /// A form may have several fields of one name for it.
+    const LIST: bool = false;
 
     fn json(&self, value: Value, habits: Habits) -> Result<Self::Value, Wrong>;
     /// A value that arrived as text, from a form or inside a JSON string.
     fn text(&self, text: String) -> Result<Self::Value, Wrong>;
+    /// Several texts; only lists are asked.
+    fn texts(&self, _: Vec<String>) -> Result<Self::Value, Wrong> {
+        Err(self.wrong_type())
+    }
     /// The fault of a value of another type.
     fn wrong_type(&self) -> Wrong;
     fn schema(&self) -> Schema;
@@ -521,7 +538,7 @@ impl FileField<'_> {
         if let Some(file) = fields.take_file(name) {
             return Some(file);
         }
-        match fields.take(name) {
+        match fields.take(name, false) {
             Given::Absent | Given::Null => {}
             Given::Text(text) if text.is_empty() => {}
             _ => fields.fault(name, Wrong::NotAFile),
@@ -628,6 +645,23 @@ mod tests {
         let mut f = Fields::pairs(Habits::Django, pairs, vec![]);
         assert_eq!(f.decimal("lat", 10, 7).nullable(), Some(None));
         assert_eq!(f.text("bio").blank().nullable(), Some(Some(String::new())));
+    }
+
+    #[test]
+    fn a_form_has_a_list_as_one_field_or_as_many() {
+        let f = |values: &[&str]| {
+            let pairs = values.iter().map(|value| ("ids".to_owned(), (*value).to_owned())).collect();
+            Fields::pairs(Habits::Django, pairs, vec![])
+        };
+        let list = |values: &[&str]| f(values).integers("ids").nullable();
+        for values in [&["3", "1", "2"][..], &["3,1", "2"], &["[3, 1, 2]"], &["", "3", "[1]", "2"]] {
+            assert_eq!(list(values), Some(Some(vec![3, 1, 2])), "{values:?}");
+        }
+        assert_eq!((list(&[""]), list(&["", ""]), list(&[])), (Some(None), Some(None), None));
+        assert_eq!(f(&["1", "2"]).integer("ids").optional(), Some(2));
+        let places = wrong(f(&["1", "x,2", "y"]), |f| drop(f.integers("ids").by_place().optional()));
+        assert_eq!(places, [Wrong::Items(vec![(1, Wrong::NotInteger), (3, Wrong::NotInteger)])]);
+        assert_eq!(wrong(f(&["1,2", "3"]), |f| drop(f.integers("ids").max_items(2).optional())), [Wrong::TooMany(2)]);
     }
 
     #[test]

@@ -1,6 +1,10 @@
 //! `Idempotency-Key`: a signed-in client that repeats a write with the same key gets the first answer again, and the
-//! write happens once. Keys live 24 hours in Redis, per user, method and path. While Redis is away requests go through
-//! unprotected, because refusing them all would be worse.
+//! write happens once; who repeats it meanwhile waits for that answer. Keys live 24 hours in Redis, per user, method and
+//! path. While Redis is away requests go through unprotected, because refusing them all would be worse.
+
+mod content;
+
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -9,33 +13,50 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use bytes::Bytes;
+use futures_util::stream;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
 use http::{HeaderName, HeaderValue, StatusCode};
-use http_body_util::{BodyExt, Limited};
+use http_body_util::BodyExt;
+use kit::context;
+use kit::error::refused;
 use kit::identity::Caller;
 use kit::seal::sha256;
-use redis::AsyncCommands;
 use redis::aio::ConnectionManager;
+use redis::{AsyncCommands, RedisResult};
 use serde::{Deserialize, Serialize};
+use tokio::time::{sleep, timeout};
+use tonic::Status;
 
 use crate::auth::Identity;
 use crate::dialect::{Dialect, Problem};
-use crate::front::detached;
+use crate::front::{asked_path, detached};
+use crate::idempotency::content::Watch;
 use crate::input::{MAX_BODY, buffered};
 
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 const DAY: u64 = 24 * 3600;
-/// Answers beyond this are not kept; the key then only guards against doing it twice at once.
-const MAX_ANSWER: usize = 256 << 10;
+/// Answers beyond this are given and not kept: Redis would hold them for a day. A post with its thread may have a few
+/// hundred kilobytes.
+const MAX_ANSWER: u64 = 2 << 20;
+/// How long storing an answer may take.
+const STORING: Duration = Duration::from_secs(10);
+/// How long who waits for an answer looks away, at first and at last.
+const PAUSES: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(500)];
 
 /// What Redis keeps under a key.
 #[derive(Serialize, Deserialize)]
 struct Entry {
     /// Hash of the request, to notice another one under the same key.
     print: String,
-    /// Absent while the first request is being served.
+    /// Hash of a multipart body, known when it was read.
+    #[serde(default)]
+    content: Option<String>,
+    /// Absent while the first request is being served, and if it was too large.
     answer: Option<Answer>,
+    /// The answer was too large.
+    #[serde(default)]
+    too_large: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -53,7 +74,7 @@ pub async fn answer<D: Dialect>(dialect: &D, request: Request, next: Next) -> Re
     let (Some(caller), Some(key), Some(redis)) = (caller, key, dialect.redis.clone()) else {
         return next.run(request).await;
     };
-    match once(redis, caller, &key, request, next, dialect.config.request_seconds).await {
+    match once(redis, caller, &key, request, next).await {
         Ok(response) => response,
         Err(problem) => D::Error::from(problem).into_response(),
     }
@@ -65,50 +86,108 @@ async fn once(
     key: &HeaderValue,
     request: Request,
     next: Next,
-    seconds: u64,
 ) -> Result<Response, Problem> {
     let key = key.to_str().ok().filter(|key| !key.trim().is_empty() && key.len() <= 255).ok_or(Problem::KeyBroken)?;
-    let what = format!("{} {} {key}", request.method(), crate::front::asked_path());
+    let path = asked_path();
+    // Both slash forms are one path.
+    let path = path.strip_suffix('/').unwrap_or(&path);
+    let what = format!("{} {path} {key}", request.method());
     let place = format!("plaza:once:{}:{}", caller.id, URL_SAFE_NO_PAD.encode(&sha256(what.as_bytes())[..18]));
     let (request, print) = print(request).await?;
 
-    let claim = Entry { print, answer: None };
-    // Longer than any request lives, so that the place is given up only when its owner has died.
-    let patience = seconds * 10 + 30;
-    let claimed = redis::cmd("SET")
-        .arg(&place)
-        .arg(encode(&claim))
-        .arg("NX")
-        .arg("EX")
-        .arg(patience)
-        .query_async::<Option<String>>(&mut redis)
-        .await;
-    match claimed {
-        Err(_) => Ok(next.run(request).await),
-        Ok(Some(_)) => {
-            // The client may go away; what it asked for is finished and its answer kept all the same.
-            let work = async move {
-                let response = next.run(request).await;
-                keep(&mut redis, &place, claim.print, response).await
-            };
-            detached(work).await.ok_or(Problem::Panic)
+    let mut waited = false;
+    loop {
+        match claim(&mut redis, &place, &print).await {
+            Ok(true) => return serve(redis, place, print, request, next).await,
+            Ok(false) => {}
+            // Somebody may be serving it.
+            Err(_) if waited => return Err(Problem::KeyBusy),
+            Err(_) => return Ok(next.run(request).await),
         }
-        Ok(None) => {
-            let stored: Option<String> = redis.get(&place).await.unwrap_or_default();
-            let Some(entry) = stored.and_then(|stored| serde_json::from_str::<Entry>(&stored).ok()) else {
-                // It was given up between our two questions; the client's next try will do it.
-                return Err(Problem::KeyBusy);
-            };
-            if entry.print != claim.print {
-                return Err(Problem::KeyReused);
+        if let Some(entry) = answered(&mut redis, &place, &print).await? {
+            return repeat(entry, request).await;
+        }
+        waited = true;
+    }
+}
+
+/// Takes the place for the first request of a key.
+async fn claim(redis: &mut ConnectionManager, place: &str, print: &str) -> RedisResult<bool> {
+    let entry = Entry { print: print.to_owned(), content: None, answer: None, too_large: false };
+    // As long as the request may live, so that the place is given up only when its owner has died, and soon after.
+    let seconds = (left() + STORING).as_secs();
+    let mut set = redis::cmd("SET");
+    set.arg(place).arg(encode(&entry)).arg("NX").arg("EX").arg(seconds);
+    Ok(set.query_async::<Option<String>>(redis).await?.is_some())
+}
+
+/// What is left of the request's time.
+fn left() -> Duration {
+    context::current().left().unwrap_or(Duration::from_secs(DAY))
+}
+
+/// Serves the first request of a key. The client may go away; what it asked for is finished and its answer kept all the
+/// same, within its time: then the place ends too, and somebody else may be served.
+async fn serve(
+    mut redis: ConnectionManager,
+    place: String,
+    print: String,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    let (request, watch) = Watch::over(request);
+    let (mut kept, at) = (redis.clone(), place.clone());
+    let work = async move {
+        match timeout(left(), next.run(request)).await {
+            Ok(response) => Ok(keep(&mut kept, &at, print, watch.hash(), response).await),
+            Err(_) => {
+                free(&mut kept, &at).await;
+                Err(Problem::Timeout)
             }
-            entry.answer.map(replay).ok_or(Problem::KeyBusy)
+        }
+    };
+    match detached(work).await {
+        Some(done) => done,
+        None => {
+            free(&mut redis, &place).await;
+            Err(Problem::Panic)
         }
     }
 }
 
-/// A hash of what the request says. Clients choose a new boundary each time they build a multipart body, and files are
-/// not held in memory, so there the length stands for the content.
+/// Waits until the first request of a key has been answered; nothing if it came to nothing and freed the key.
+async fn answered(redis: &mut ConnectionManager, place: &str, print: &str) -> Result<Option<Entry>, Problem> {
+    let [mut pause, longest] = PAUSES;
+    loop {
+        let stored: Option<String> = redis.get(place).await.map_err(|_| Problem::KeyBusy)?;
+        let Some(stored) = stored else { return Ok(None) };
+        let entry: Entry = serde_json::from_str(&stored).map_err(|_| Problem::KeyBusy)?;
+        if entry.print != print {
+            return Err(Problem::KeyReused);
+        }
+        if entry.answer.is_some() || entry.too_large {
+            return Ok(Some(entry));
+        }
+        // Who waits to the very end is told that time ran out, and not why.
+        if left() < 2 * pause {
+            return Err(Problem::KeyBusy);
+        }
+        sleep(pause).await;
+        pause = longest.min(2 * pause);
+    }
+}
+
+/// Answers a repeat.
+async fn repeat(entry: Entry, request: Request) -> Result<Response, Problem> {
+    if entry.content.is_some() && content::hash(request).await? != entry.content {
+        return Err(Problem::KeyReused);
+    }
+    let too_large = || Status::from(refused("ANSWER_TOO_LARGE", "it was done; the answer was too large to be kept"));
+    entry.answer.map(replay).ok_or_else(|| Problem::Status(Box::new(too_large())))
+}
+
+/// A hash of what the request says. Files are not held in memory, so of a multipart body there is the length until it was
+/// read; see [`content`].
 async fn print(request: Request) -> Result<(Request, String), Problem> {
     let kind = request.headers().get(CONTENT_TYPE).map(|kind| kind.as_bytes().to_vec()).unwrap_or_default();
     let query = request.uri().query().unwrap_or_default().to_owned();
@@ -123,37 +202,59 @@ async fn print(request: Request) -> Result<(Request, String), Problem> {
 }
 
 /// Stores an answer; one that says "try again" is not stored but frees the key.
-async fn keep(redis: &mut ConnectionManager, place: &str, print: String, response: Response) -> Response {
+async fn keep(
+    redis: &mut ConnectionManager,
+    place: &str,
+    print: String,
+    content: Option<String>,
+    response: Response,
+) -> Response {
     let again = response.status().is_server_error()
         || matches!(
             response.status(),
             StatusCode::TOO_MANY_REQUESTS | StatusCode::UNAUTHORIZED | StatusCode::REQUEST_TIMEOUT
         );
+    if again {
+        free(redis, place).await;
+        return response;
+    }
     let (parts, body) = response.into_parts();
-    let body = match Limited::new(body, MAX_ANSWER).collect().await {
-        Ok(body) => body.to_bytes(),
-        Err(_) => {
-            tracing::error!(place, "an answer was too large for an idempotency key");
-            let _ = redis.del::<_, ()>(place).await;
-            return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    let (body, kept) = match whole(body).await {
+        Ok(bytes) => (Body::from(bytes.clone()), Some(bytes)),
+        Err(body) => {
+            tracing::warn!(place, "an answer is too large for its idempotency key");
+            (body, None)
         }
     };
     let header = |name| parts.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).map(str::to_owned);
-    let stored = if again {
-        redis.del::<_, ()>(place).await
-    } else {
-        let answer = Answer {
-            status: parts.status.as_u16(),
-            content_type: header(CONTENT_TYPE),
-            location: header(LOCATION),
-            body: STANDARD_NO_PAD.encode(&body),
-        };
-        redis.set_ex(place, encode(&Entry { print, answer: Some(answer) }), DAY).await
-    };
-    if let Err(error) = stored {
+    let answer = kept.map(|bytes| Answer {
+        status: parts.status.as_u16(),
+        content_type: header(CONTENT_TYPE),
+        location: header(LOCATION),
+        body: STANDARD_NO_PAD.encode(bytes),
+    });
+    let entry = Entry { print, content, too_large: answer.is_none(), answer };
+    if let Err(error) = redis.set_ex::<_, _, ()>(place, encode(&entry), DAY).await {
         tracing::warn!(%error, "an idempotency key's answer could not be stored");
     }
-    Response::from_parts(parts, Body::from(body))
+    Response::from_parts(parts, body)
+}
+
+/// A body that is small enough to be kept; any other as it was.
+async fn whole(body: Body) -> Result<Bytes, Body> {
+    if http_body::Body::size_hint(&body).upper().is_none_or(|size| size > MAX_ANSWER) {
+        return Err(body);
+    }
+    // What breaks on the way shall break for the client too.
+    let broken = |error| Body::from_stream(stream::iter([Err::<Bytes, axum::Error>(error)]));
+    Ok(body.collect().await.map_err(broken)?.to_bytes())
+}
+
+/// Gives a place up, for the next who asks with this key.
+async fn free(redis: &mut ConnectionManager, place: &str) {
+    if let Err(error) = redis.del::<_, ()>(place).await {
+        tracing::warn!(%error, "an idempotency key could not be freed");
+    }
 }
 
 fn replay(answer: Answer) -> Response {

@@ -379,8 +379,8 @@ impl Said {
         let (location, clear_location) = whole_place(f, given, [latitude, longitude]);
         let main_image =
             f.integer("main_image_id").describe("Id of a file; 0 takes the picture away").nullable().flatten();
-        let secondary_images =
-            f.integers("secondary_image_ids").describe("Ids of at most four files").nullable().flatten();
+        let secondary_images = f.integers("secondary_image_ids").by_place();
+        let secondary_images = secondary_images.describe("Ids of at most four files").nullable().flatten();
         if secondary_images.as_ref().is_some_and(|ids| ids.len() > 4) {
             f.refuse("secondary_image_ids", "Solo se permiten hasta 4 imágenes secundarias.");
         }

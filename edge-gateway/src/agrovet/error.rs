@@ -63,6 +63,12 @@ const REASONS: &[(&str, u16, &str, &str)] = &[
     ("ORDER_NOT_FOUND", 404, "detail", "No Order matches the given query."),
     ("ORDER_STATE_REFUSED", 409, "detail", "El pedido no está en un estado que lo permita."),
     ("REQUEST_ID_REUSED", 400, "detail", KEY_REUSED),
+    (
+        "ANSWER_TOO_LARGE",
+        409,
+        "detail",
+        "Lo que se pidió con esta Idempotency-Key ya se hizo. Su respuesta era demasiado grande para repetirla.",
+    ),
     ("STORAGE_FAILED", 502, "detail", "No se pudo guardar el archivo."),
     ("ROLE_NOT_OPEN", 403, "detail", FORBIDDEN),
     (
@@ -80,6 +86,7 @@ const REASONS: &[(&str, u16, &str, &str)] = &[
     ("SELF_NOT_RATEABLE", 403, "detail", "Nadie puede calificarse a sí mismo."),
     ("SELF_NOT_REVIEWABLE", 403, "detail", "Nadie puede revisar sus propios documentos."),
     ("NO_DOCUMENTS", 409, "detail", "No hay documentos para revisar."),
+    ("FILE_FIXED", 409, "detail", "Un documento de verificación no se reemplaza: suba otro archivo."),
     ("SUBMISSION_CHANGED", 409, "detail", "Los documentos cambiaron. Revíselos de nuevo."),
     ("ROOM_NOT_FOUND", 404, "detail", "No ChatRoom matches the given query."),
     ("MESSAGE_NOT_FOUND", 404, "detail", "No ChatMessage matches the given query."),

@@ -505,6 +505,7 @@ impl<K: Kind> List<K> {
 
 impl<K: Kind> Kind for List<K> {
     type Value = Vec<K::Value>;
+    const LIST: bool = true;
 
     fn json(&self, value: Value, habits: Habits) -> Result<Self::Value, Wrong> {
         match value {
@@ -519,10 +520,15 @@ impl<K: Kind> Kind for List<K> {
         }
     }
 
-    /// A form sends a list as JSON text or as words with commas between.
     fn text(&self, text: String) -> Result<Self::Value, Wrong> {
-        let text = text.trim().trim_start_matches('[').trim_end_matches(']');
-        let items: Vec<_> = text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect();
+        self.texts(vec![text])
+    }
+
+    /// A form sends a list as JSON text or as words with commas between, or item by item.
+    fn texts(&self, texts: Vec<String>) -> Result<Self::Value, Wrong> {
+        let items = texts.iter().map(|text| text.trim().trim_start_matches('[').trim_end_matches(']'));
+        let items: Vec<_> =
+            items.flat_map(|text| text.split(',')).map(str::trim).filter(|item| !item.is_empty()).collect();
         if items.len() > self.most {
             return Err(Wrong::TooMany(self.most));
         }

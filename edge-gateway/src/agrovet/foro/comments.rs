@@ -16,7 +16,7 @@ use crate::Edge;
 use crate::address::Base;
 use crate::agrovet::foro::posts::{ALONE, IN_LIST};
 use crate::agrovet::foro::reactions::{Counts, Mine};
-use crate::agrovet::foro::{Beside, Ids, Mentions, Person, media_id, of_keys, shown, shown_one};
+use crate::agrovet::foro::{Beside, Ids, Mentions, Person, form_of_who_may, media_id, of_keys, shown, shown_one};
 use crate::agrovet::media::Media;
 use crate::agrovet::page::{Page, Paged};
 use crate::agrovet::{Agrovet, Result, time};
@@ -133,9 +133,9 @@ pub struct Siblings {
 
 impl Form for Siblings {
     fn read(f: &mut Fields) -> Self {
-        let parent = f.integer("parent").describe("The comment whose replies are asked for").optional();
-        let page_token = f.text("page_token").max(1024).describe("Where `more` continues; instead of `page`");
-        Self { parent, page_token: page_token.or(String::new()) }
+        let parent = f.integer("parent").describe("The comment whose replies are asked for").nullable();
+        let page_token = f.text("page_token").blank().max(4096).describe("Where `more` continues; instead of `page`");
+        Self { parent: parent.flatten(), page_token: page_token.or(String::new()) }
     }
 }
 
@@ -264,6 +264,11 @@ pub async fn create(
     Ok(Created(shown_one(&edge, base, Some(caller), comment.into_inner(), Comment::of).await))
 }
 
+/// Whether the caller may change a comment. What was deleted is nobody's.
+async fn may_change(edge: &Edge, caller: Caller, id: i64) -> Result<()> {
+    Ok(caller.may_act_for(fetch(edge, id).await?.author_id.parse().unwrap_or_default())?)
+}
+
 /// What to change of a comment; it stays where it is.
 pub struct Change {
     content: Option<String>,
@@ -281,8 +286,9 @@ pub async fn update(
     base: Base,
     caller: Caller,
     Path(id): Path<i64>,
-    Input(change): Input<Change>,
+    form: Result<Input<Change>>,
 ) -> Result<Json<Comment>> {
+    let change = form_of_who_may(form, may_change(&edge, caller, id)).await?;
     let number = change.media.flatten();
     let media_id = match change.media {
         Some(number) => Some(media_id(&edge, number).await?),

@@ -1,7 +1,8 @@
 //! Communities: reading, making, changing, joining, their pictures and their members.
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{FromRequestParts, State};
+use http::request::Parts;
 use kit::identity::Caller;
 use proto::forum::v1::{
     self, CreateCommunityRequest, DeleteCommunityRequest, GetCommunityRequest, JoinCommunityRequest,
@@ -14,13 +15,13 @@ use utoipa::ToSchema;
 
 use crate::Edge;
 use crate::address::Base;
-use crate::agrovet::foro::{Beside, Ids, Mentions, Person, shown, shown_one};
+use crate::agrovet::foro::{Beside, Ids, Mentions, Person, form_of_who_may, shown, shown_one};
 use crate::agrovet::page::{Page, Paged};
 use crate::agrovet::users::take_back;
 use crate::agrovet::{Agrovet, Error, On, Result, time};
 use crate::form::{Fields, Form};
 use crate::input::{Input, Path};
-use crate::routes::{Created, NoContent};
+use crate::routes::{Created, Describe, NoContent, Operation};
 use crate::upload::File;
 
 /// The largest picture of a community, in bytes.
@@ -165,6 +166,37 @@ impl Form for Change {
     }
 }
 
+/// Whether the caller may change a community: a change that changes nothing is allowed to whom any would be. Who that is
+/// the service knows.
+async fn may_change(edge: &Edge, id: i64) -> Result<()> {
+    edge.communities().update_community(UpdateCommunityRequest { id, ..Default::default() }).await?;
+    Ok(())
+}
+
+/// The community in the path, which the caller may change. Found out before the body is read: no picture of a stranger's
+/// is stored, and 401, 404 and 403 come before what is wrong with it.
+pub struct Managed(i64);
+
+impl FromRequestParts<Agrovet> for Managed {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, edge: &Agrovet) -> Result<Self> {
+        <Caller as FromRequestParts<Agrovet>>::from_request_parts(parts, edge).await?;
+        let Path(id) = Path::<i64>::from_request_parts(parts, edge).await?;
+        may_change(edge, id).await?;
+        Ok(Self(id))
+    }
+}
+
+impl Describe for Managed {
+    fn describe(operation: &mut Operation) {
+        Caller::describe(operation);
+        Path::<i64>::describe(operation);
+        operation.answer(403, "Somebody else's");
+        operation.answer(404, "No such community");
+    }
+}
+
 /// Names and slugs that are taken are faults of their fields.
 fn taken(refusal: tonic::Status) -> Error {
     let error = Error::from(refusal);
@@ -199,8 +231,9 @@ pub async fn update(
     base: Base,
     _: Caller,
     Path(id): Path<i64>,
-    Input(Change(form)): Input<Change>,
+    form: Result<Input<Change>>,
 ) -> Result<Json<Community>> {
+    let Change(form) = form_of_who_may(form, may_change(&edge, id)).await?;
     let picture = |given: Option<Option<String>>| {
         given
             .map(|url| Picture { from: url.filter(|url| !url.is_empty()).map(|url| picture::From::Url(unlinked(url))) })
@@ -263,8 +296,7 @@ pub struct Cover {
 pub async fn upload_cover(
     State(edge): State<Agrovet>,
     base: Base,
-    _: Caller,
-    Path(id): Path<i64>,
+    Managed(id): Managed,
     Input(upload): Input<Upload>,
 ) -> Result<Json<Cover>> {
     let set = |picture| UpdateCommunityRequest { id, cover_image: Some(picture), ..Default::default() };
@@ -282,8 +314,7 @@ pub struct Avatar {
 pub async fn upload_avatar(
     State(edge): State<Agrovet>,
     base: Base,
-    _: Caller,
-    Path(id): Path<i64>,
+    Managed(id): Managed,
     Input(upload): Input<Upload>,
 ) -> Result<Json<Avatar>> {
     let set = |picture| UpdateCommunityRequest { id, avatar: Some(picture), ..Default::default() };

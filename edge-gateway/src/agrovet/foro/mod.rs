@@ -29,6 +29,7 @@ use crate::agrovet::users::ROLES;
 use crate::agrovet::{Error, Result};
 use crate::auth::unsigned;
 use crate::form::{Fields, Form};
+use crate::input::Input;
 
 /// Somebody, as comments, reactions and notifications show them.
 #[derive(Serialize, ToSchema)]
@@ -273,6 +274,16 @@ pub fn of_keys(refusal: Status, community: Option<i64>, media: Option<i64>) -> E
     match (error.reason(), community, media) {
         ("COMMUNITY_NOT_FOUND", Some(number), _) => no_such_key("community_id", number),
         ("MEDIA_NOT_FOUND", _, Some(number)) => no_such_key("media_id", number),
-        _ => error,
+        // What is wrong with a file is a picture's fault elsewhere.
+        _ => error.rename("profile_picture", "media_id"),
+    }
+}
+
+/// What a form says. If something is wrong with it, `may` is asked first, because that one may not change a thing, or that
+/// there is none, comes before what is wrong with the form. Of good forms the service says so itself.
+pub async fn form_of_who_may<T>(form: Result<Input<T>>, may: impl Future<Output = Result<()>>) -> Result<T> {
+    match form {
+        Ok(Input(form)) => Ok(form),
+        Err(fault) => may.await.and(Err(fault)),
     }
 }

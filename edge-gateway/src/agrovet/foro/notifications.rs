@@ -80,7 +80,8 @@ pub struct Unread(bool);
 
 impl Form for Unread {
     fn read(f: &mut Fields) -> Self {
-        Self(f.boolean("unread").describe("Only what was not read yet").or(false))
+        let unread = f.boolean("unread").describe("Only what was not read yet").nullable();
+        Self(unread.flatten().unwrap_or(false))
     }
 }
 

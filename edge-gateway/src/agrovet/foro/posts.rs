@@ -21,7 +21,7 @@ use crate::address::{Base, Client};
 use crate::agrovet::foro::comments::{self, Comment};
 use crate::agrovet::foro::communities::Community;
 use crate::agrovet::foro::reactions::{Counts, Mine};
-use crate::agrovet::foro::{Author, Beside, Ids, Mentions, media_id, of_keys, shown, shown_one};
+use crate::agrovet::foro::{Author, Beside, Ids, Mentions, form_of_who_may, media_id, of_keys, shown, shown_one};
 use crate::agrovet::media::Media;
 use crate::agrovet::page::{Page, Paged};
 use crate::agrovet::{Agrovet, Error, Result, time};
@@ -135,9 +135,9 @@ pub struct Order(PostOrder, TimeWindow);
 
 impl Form for Order {
     fn read(f: &mut Fields) -> Self {
-        let order = f.choice("order", ORDERS).describe("`new` unless given").or(PostOrder::New);
+        let order = f.choice("order", ORDERS).describe("`new` unless given").nullable().flatten();
         let window = f.choice("window", WINDOWS).describe("How far back `top` and `controversial` look");
-        Self(order, window.or(TimeWindow::All))
+        Self(order.unwrap_or(PostOrder::New), window.nullable().flatten().unwrap_or(TimeWindow::All))
     }
 }
 
@@ -317,6 +317,11 @@ pub async fn create(
     Ok(Created(shown_one(&edge, base, Some(caller), post.into_inner(), Post::of).await))
 }
 
+/// Whether the caller may change a post.
+async fn may_change(edge: &Edge, caller: Caller, id: i64) -> Result<()> {
+    Ok(caller.may_act_for(fetch(edge, id).await?.author_id.parse().unwrap_or_default())?)
+}
+
 /// What to change of a post; the file stays, as in the original.
 pub struct Change {
     title: Option<String>,
@@ -344,8 +349,9 @@ pub async fn update(
     base: Base,
     caller: Caller,
     Path(id): Path<i64>,
-    Input(change): Input<Change>,
+    form: Result<Input<Change>>,
 ) -> Result<Json<Post>> {
+    let change = form_of_who_may(form, may_change(&edge, caller, id)).await?;
     let community_id = change.community.flatten();
     let request = UpdatePostRequest {
         id,
