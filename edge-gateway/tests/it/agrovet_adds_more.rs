@@ -35,6 +35,7 @@ async fn categories_are_read_by_all_and_written_by_staff() {
         world.call(method, &format!("/api/categories/{id}/"), &staff, body).await
     };
     story.tell("PATCH", &change(Method::PATCH, 39, json!({ "description": "Miel" })).await);
+    story.tell("PUT", &change(Method::PUT, 39, json!({ "name": "Abejas", "description": null })).await);
     story.tell("PUT without a name", &change(Method::PUT, 39, json!({})).await);
     assert_eq!(change(Method::PATCH, 99, json!({ "name": "" })).await.status, 404);
     for method in [Method::PUT, Method::PATCH, Method::DELETE] {

@@ -82,6 +82,7 @@ async fn rooms_are_opened_read_changed_and_left() {
     let admins = "/api/chat/rooms/2/admins/";
     let made = world.call(Method::PUT, admins, &ana.token, admin(&beto, true)).await;
     assert_eq!(made.body["admins_ids"], json!([ana.id, beto.id]), "{made}");
+    story.tell("another admin", &made);
     story.tell("a stranger as admin", &world.call(Method::PUT, admins, &ana.token, admin(&caro, true)).await);
     world.call(Method::PUT, admins, &ana.token, admin(&beto, false)).await;
     story.tell("the last admin", &world.call(Method::PUT, admins, &ana.token, admin(&ana, false)).await);
@@ -161,6 +162,7 @@ async fn messages_are_sent_read_changed_and_deleted() {
     let last = "/api/chat/messages/last_messages/";
     assert_eq!(numbers(&read(&format!("{last}?room=1&limit=2"), &ana).await), [3, 4]);
     assert_eq!(numbers(&read(&format!("{last}?room=1&limit=toro"), &ana).await), [1, 2, 3, 4]);
+    story.tell("the last one", &read(&format!("{last}?room=1&limit=1"), &ana).await);
     story.tell("the last ones of nothing", &read(last, &ana).await);
     story.tell("the last ones of undefined", &read(&format!("{last}?room=undefined"), &ana).await);
     story.tell("the last ones of no number", &read(&format!("{last}?room=toro"), &ana).await);
@@ -175,6 +177,8 @@ async fn messages_are_sent_read_changed_and_deleted() {
     assert_eq!((numbers(&before), &before.body["has_more"]), (vec![2, 3], &json!(true)));
     let after = read(&format!("{history}?after=2"), &ana).await;
     assert_eq!((numbers(&after), &after.body["has_more"]), (vec![3, 4], &json!(false)));
+    story.tell("history, by page", &read(&format!("{history}?page_size=1"), &ana).await);
+    story.tell("history, before a message", &read(&format!("{history}?before=2&limit=1"), &ana).await);
     story.tell("history by a stranger", &read(history, &caro).await);
     story.tell("history before nothing", &read(&format!("{history}?before=99"), &ana).await);
 
@@ -182,8 +186,8 @@ async fn messages_are_sent_read_changed_and_deleted() {
         let (world, token) = (&world, person.token.clone());
         async move { world.call(Method::POST, "/api/chat/messages/mark_read/", &token, body).await }
     };
-    assert_eq!(read("/api/chat/unread_count/", &beto).await.body, json!({ "unread": 4, "rooms": 1 }));
-    assert_eq!(mark(&beto, json!({ "room": room, "message_ids": [2] })).await.body, json!({ "updated": [2] }));
+    story.tell("how many wait", &read("/api/chat/unread_count/", &beto).await);
+    story.tell("marking one", &mark(&beto, json!({ "room": room, "message_ids": [2] })).await);
     assert_eq!(mark(&beto, json!({ "room_id": "1" })).await.body, json!({ "updated": [1, 3, 4] }));
     assert_eq!(mark(&beto, json!({ "room": room })).await.body, json!({ "updated": [] }));
     story.tell("marking nothing", &mark(&beto, json!({ "room": "NULL" })).await);
@@ -227,6 +231,7 @@ async fn a_room_is_searched_muted_archived_and_closed_to_somebody() {
     let search = "/api/chat/messages/search/";
     let found = world.read(&format!("{search}?q=torO&page_size=1"), &beto.token).await;
     assert_eq!(found.body["results"][0]["content"], "El TORO viejo", "{found}");
+    story.tell("what is found", &found);
     let next = found.body["next"].as_str().and_then(|url| url.strip_prefix(&world.base)).expect("there is more");
     let next = world.read(next, &beto.token).await;
     assert_eq!((&next.body["results"][0]["id"], &next.body["next"]), (&json!(1), &Value::Null));
@@ -242,18 +247,22 @@ async fn a_room_is_searched_muted_archived_and_closed_to_somebody() {
     };
     let until = set("mute", json!({ "until": "2999-01-01T00:00:00Z" })).await;
     assert_eq!(until.body["muted_until"], "2999-01-01T00:00:00Z", "{until}");
+    story.tell("muted", &until);
     assert!(set("mute", json!({})).await.body["muted_until"].is_string());
     story.tell("muted until no moment", &set("mute", json!({ "until": "mañana" })).await);
     assert_eq!(world.read("/api/chat/unread_count/", &beto.token).await.body["unread"], json!(0));
     assert_eq!(set("unmute", json!({})).await.body["muted_until"], Value::Null);
     assert_eq!(world.read("/api/chat/unread_count/", &beto.token).await.body["unread"], json!(3));
-    assert_eq!(set("archive", json!({})).await.body["archived"], json!(true));
+    let archived = set("archive", json!({})).await;
+    assert_eq!(archived.body["archived"], json!(true));
+    story.tell("archived", &archived);
     let count = async |query: &str| {
         world.read(&format!("/api/chat/rooms/?archived={query}"), &beto.token).await.body["count"].clone()
     };
     assert_eq!((count("true").await, count("false").await), (json!(1), json!(0)));
     assert_eq!(set("unarchive", json!({})).await.body["archived"], json!(false));
 
+    story.tell("who is here", &world.read("/api/chat/presence/", &beto.token).await);
     let block = world.call(Method::POST, "/api/chat/blocks/", &beto.token, json!({ "user_id": ana.id })).await;
     assert_eq!(block.status, 204);
     story.tell("whom one has blocked", &world.read("/api/chat/blocks/", &beto.token).await);

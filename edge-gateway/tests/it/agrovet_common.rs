@@ -21,6 +21,24 @@ async fn roots_are_listed() {
 }
 
 #[tokio::test]
+async fn probes_are_told_whether_it_runs_and_what_it_needs_does() {
+    let world = World::start().await;
+    let mut story = Story::default();
+    for path in ["/health/", "/health/detailed/", "/health/detailed"] {
+        story.tell(path, &world.ask(world.get(path)).await);
+    }
+    world.stop_chat().await;
+    let detailed = async || world.ask(world.get("/health/detailed/")).await;
+    let patience = Duration::from_secs(30);
+    testkit::within(patience, "it is noticed", async || detailed().await.status == 503).await;
+    story.tell("/health/detailed/ without a service", &detailed().await);
+    assert_eq!(world.ask(world.get("/health/")).await.status, 200, "the edge itself runs");
+    world.start_chat().await;
+    testkit::within(patience, "all is well again", async || detailed().await.status == 200).await;
+    insta::assert_snapshot!(story);
+}
+
+#[tokio::test]
 async fn every_method_on_every_path_in_both_slash_forms() {
     let world = World::start().await;
     let mut story = Story::default();

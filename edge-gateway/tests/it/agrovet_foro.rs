@@ -155,6 +155,8 @@ async fn lists_have_their_orders_communities_and_pages() {
     story.tell("an order that is none", &world.anybody("/api/foro/posts/?order=best").await);
     story.tell("past the end", &world.anybody("/api/foro/posts/?page=2").await);
     assert_eq!(world.anybody("/api/foro/posts/?page=501").await.status, 404);
+    let most_liked = "/api/foro/posts/by-community/?slug=general&order=top&page_size=1";
+    story.tell("posts of a community", &world.anybody(most_liked).await);
     story.tell("no community", &world.anybody("/api/foro/posts/by-community/").await);
     story.tell("an unknown slug", &world.anybody("/api/foro/posts/by-community/?slug=nada").await);
     assert_eq!(world.anybody("/api/foro/posts/by-community/?slug=%C3%B1").await.status, 404);
@@ -163,6 +165,7 @@ async fn lists_have_their_orders_communities_and_pages() {
 
     // Ana is a specialist, and everybody is in the general community.
     assert_eq!(titles(&world.read("/api/foro/posts/feed/", &ana.token).await), ["e", "c", "b", "a"]);
+    story.tell("the feed", &world.read("/api/foro/posts/feed/?page_size=1", &ana.token).await);
     story.tell("a page past the feed", &world.read("/api/foro/posts/feed/?page=9", &ana.token).await);
     story.tell("the feed without a token", &world.anybody("/api/foro/posts/feed/").await);
     world.post_of(&beto, "f").await;
@@ -170,6 +173,7 @@ async fn lists_have_their_orders_communities_and_pages() {
     // Beto has reacted and commented on Ana's posts.
     let relevant = world.read("/api/foro/posts/relevant/?page_size=3", &beto.token).await;
     assert_eq!((titles(&relevant), &relevant.body["count"]), (vec!["g", "e", "d"], &json!(7)));
+    story.tell("the relevant", &world.read("/api/foro/posts/relevant/?page_size=1", &beto.token).await);
     story.tell("a page past the relevant", &world.read("/api/foro/posts/relevant/?page=9", &ana.token).await);
     story.tell("the relevant without a token", &world.anybody("/api/foro/posts/relevant/").await);
     story.tell("the index", &world.read("/api/foro/", &ana.token).await);

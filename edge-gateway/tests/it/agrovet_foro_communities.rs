@@ -26,6 +26,7 @@ async fn a_community_is_made_changed_and_deleted() {
     world.joined(1, 3).await;
     let all = world.anybody("/api/communities/").await.body;
     assert_eq!((&all["count"], &all["results"][0]["slug"]), (&json!(5), &json!("general")));
+    story.tell("GET of all", &world.anybody("/api/foro/communities/?page_size=1").await);
     story.tell("GET by anybody", &world.anybody("/api/foro/communities/5/").await);
     story.tell("GET of none", &world.anybody("/api/foro/communities/99/").await);
     story.tell("GET without a number", &world.anybody("/api/foro/communities/apicultura/").await);

@@ -168,6 +168,43 @@ async fn one_changes_ones_own_and_put_makes_what_is_missing() {
 }
 
 #[tokio::test]
+async fn each_kind_is_read_and_changed_under_both_paths() {
+    let world = World::start().await;
+    let eva = newcomer(&world, "Eva", "59170000001").await;
+    let mut story = Story::default();
+    for (kind, phone, whole, part) in [
+        ("specialists", "59170000002", vet(), json!({ "about_us": "Clínica menor", "experience_years": 7 })),
+        ("businessmen", "59170000003", shop(), json!({ "contact": "Por el portón", "business_name": "La Tranquera" })),
+        // Of a consumer there is nothing to change.
+        ("consumers", "59170000004", json!({}), json!({})),
+    ] {
+        let ana = newcomer(&world, "Ana", phone).await;
+        let made = world.call(Method::POST, &format!("/api/profiles/{kind}/"), &ana.token, whole.clone()).await;
+        assert_eq!(made.status, 201, "{kind}: {made}");
+        let [path, by_user] = ["", "by-user/"].map(|by| format!("/api/profiles/{kind}/{by}{}/", ana.id));
+        // Of a specialist the owner is shown a little more than others.
+        let seen = world.read(&path, &eva.token).await;
+        story.tell(kind, &seen);
+        let changed = |body: &Value| {
+            let mut body = body.clone();
+            body.as_object_mut().unwrap().extend(part.as_object().unwrap().clone());
+            body
+        };
+        for patched in [&path, &by_user] {
+            let answer = world.call(Method::PATCH, patched, &ana.token, part.clone()).await;
+            assert_eq!((answer.status, &answer.body), (200, &changed(&made.body)), "{patched}");
+            for read in [&path, &by_user] {
+                let answer = world.read(read, &eva.token).await;
+                assert_eq!((answer.status, &answer.body), (200, &changed(&seen.body)), "{read}");
+            }
+            let answer = world.call(Method::PUT, &path, &ana.token, whole.clone()).await;
+            assert_eq!((answer.status, &answer.body), (200, &made.body), "{path}");
+        }
+    }
+    insta::assert_snapshot!(story);
+}
+
+#[tokio::test]
 async fn lists_have_pages_and_filters() {
     let world = World::start().await;
     let ana = newcomer(&world, "Ana", "59170000001").await;

@@ -1,11 +1,16 @@
 //! Conectar: conversations over REST and sockets.
 
+use std::collections::BTreeSet;
+
+use edge_gateway::conectar::Conectar;
+use edge_gateway::dialect::Dialect;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::sockets::Socket;
 use crate::story::Story;
+use crate::strangers::{agrovets, path};
 use crate::world::{Person, World};
 
 impl World {
@@ -96,6 +101,85 @@ async fn conversations_have_many_routes() {
     // Agrovet's rooms are none of these, nor the other way round.
     assert_eq!(world.read("/api/chat/rooms/", &ana.token).await.body["count"], json!(0));
     insta::assert_snapshot!(story);
+}
+
+/// Every route of conversations with the id in its path and the body, in an order in which each succeeds.
+fn steps(other: &Value, room: &str, message: &str) -> Vec<(Method, &'static str, String, Value)> {
+    let (open, said) = (json!({ "other_user_id": other }), json!({ "content": "Hola" }));
+    let addressed = json!({ "chat_id": room, "content": "Hola" });
+    let steps = [
+        (Method::POST, "/chat/conversations", "", open.clone()),
+        (Method::POST, "/chats", "", open.clone()),
+        (Method::POST, "/chat/create", "", open.clone()),
+        (Method::POST, "/cliente/chat/create", "", open),
+        (Method::POST, "/chat/{id}/messages", room, said.clone()),
+        (Method::POST, "/chats/{id}/messages", room, said.clone()),
+        (Method::POST, "/chat/{id}/message", room, said),
+        (Method::POST, "/chat/send-message", "", addressed),
+        (Method::PUT, "/chat/moderation/{message_id}", message, json!({ "estado": "APROBADO" })),
+        (Method::PATCH, "/chat/messages/{id}", message, json!({ "content": "Buenas" })),
+        (Method::DELETE, "/chat/messages/{id}", message, json!({})),
+        (Method::POST, "/chat/mark-read/{id}", room, json!({})),
+        (Method::GET, "/chat/unread-count", "", json!({})),
+        (Method::GET, "/chat/conversations", "", json!({})),
+        (Method::GET, "/chat/my-chats", "", json!({})),
+        (Method::GET, "/chats", "", json!({})),
+        (Method::GET, "/chat/list", "", json!({})),
+        (Method::GET, "/chat/{id}/messages", room, json!({})),
+        (Method::GET, "/chat/messages/{id}", room, json!({})),
+        (Method::GET, "/chats/{id}/messages", room, json!({})),
+    ];
+    steps.map(|(method, route, id, body)| (method, route, path(route, id), body)).into()
+}
+
+/// What an answer is made of: its names, and the kinds of what they stand for. Of a list the first one speaks.
+fn shape(value: &Value) -> Value {
+    match value {
+        Value::Object(fields) => fields.iter().map(|(name, value)| (name.clone(), shape(value))).collect(),
+        Value::Array(items) => items.iter().take(1).map(shape).collect(),
+        Value::String(_) => json!("text"),
+        Value::Number(_) => json!("number"),
+        Value::Bool(_) => json!("boolean"),
+        Value::Null => Value::Null,
+    }
+}
+
+#[tokio::test]
+async fn every_route_of_conversations_is_served_under_every_prefix() {
+    let routes = Conectar::routes();
+    let chats = |path: &str| path.starts_with("/chat") || path.starts_with("/cliente/chat");
+    let routes: BTreeSet<_> =
+        routes.list().filter(|(_, path)| chats(path)).map(|(method, path)| format!("{method} {path}")).collect();
+    let asked = steps(&Value::Null, "", "");
+    let asked: BTreeSet<_> = asked.iter().map(|(method, route, ..)| format!("{method} {route}")).collect();
+    assert_eq!(asked, routes, "a new route has its line above");
+
+    let world = World::start().await;
+    let (ana, beto) = world.client_and_professional().await;
+    let admin = world.admin().await;
+    let room = world.conversation(&ana, &beto).await;
+    let mut usual = Vec::new();
+    for (prefix, version) in [("/api/v1", "v1"), ("/api/v2", "v2"), ("/api", "v1"), ("", "v1")] {
+        let said = json!({ "content": "Para cambiar y borrar" });
+        let sent = world.call(Method::POST, &format!("/api/v1/chat/{room}/messages"), &ana.token, said).await;
+        let message = sent.body["id"].as_str().expect("an id");
+        for (n, (method, route, path, body)) in steps(&beto.id, &room, message).into_iter().enumerate() {
+            let path = format!("{prefix}{path}");
+            if agrovets(&path) {
+                continue;
+            }
+            let token = if route.contains("moderation") { &admin } else { &ana.token };
+            let answer = world.call(method.clone(), &path, token, body).await;
+            assert!((200..300).contains(&answer.status), "{method} {path}: {answer}");
+            assert_eq!(answer.header("x-api-version"), version, "{method} {path}");
+            let seen = (answer.status, shape(&answer.body));
+            // The first prefix is the usual one.
+            if usual.len() == n {
+                usual.push(seen.clone());
+            }
+            assert_eq!(seen, usual[n], "{method} {path}");
+        }
+    }
 }
 
 #[tokio::test]

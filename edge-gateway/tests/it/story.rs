@@ -26,7 +26,7 @@ static SECONDS: LazyLock<Regex> =
 
 /// What is random, also where it happens to look like a word.
 static RANDOM: LazyLock<Regex> = LazyLock::new(|| {
-    let places = r#"("refresh": "|"secret": "|secret=|signature=|cursor=)[^"&\s]+"#;
+    let places = r#"("refresh": "|"secret": "|secret=|signature=|cursor=|page_token=)[^"&\s]+"#;
     Regex::new(places).expect("a pattern")
 });
 

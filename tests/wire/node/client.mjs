@@ -14,19 +14,22 @@ const { AccountService, PasswordRule } = await generated("plaza/auth/v1/account"
 const { SessionService } = await generated("plaza/auth/v1/session");
 const { UserService } = await generated("plaza/users/v1/user");
 const { MediaService, Folder, Kind, UploadMediaRequestSchema } = await generated("plaza/media/v1/media");
+const { ChatService } = await generated("plaza/chat/v1/chat");
+const { RoomService } = await generated("plaza/chat/v1/room");
+const { RoomKind } = await generated("plaza/chat/v1/kind");
 const { Role } = await generated("plaza/access/v1/access");
 const { BadRequestSchema, ErrorInfoSchema } = await generated("google/rpc/error_details");
 
 const transport = createGrpcWebTransport({ baseUrl: EDGE, httpVersion: "1.1", defaultTimeoutMs: 20_000 });
-const [accounts, sessions, users, media] = [AccountService, SessionService, UserService, MediaService].map((service) =>
-  createClient(service, transport),
-);
+const services = [AccountService, SessionService, UserService, MediaService, ChatService, RoomService];
+const [accounts, sessions, users, media, chat, rooms] = services.map((service) => createClient(service, transport));
 
 // Pages of Agrovet and of Conectar, as their frontends run during development.
 const ORIGINS = ["http://localhost:5173", "http://localhost:3000"];
 const email = `web.${randomBytes(4).toString("hex")}@example.com`;
 const password = "Caballo7bateria";
 const me = { id: "", headers: {} };
+const room = { key: { case: "id", value: "" } };
 
 /** The error that a call ends with. */
 async function refusal(call) {
@@ -98,6 +101,55 @@ const checks = {
     assert.ok(parts.length > 2, "it came in one piece");
     const content = Buffer.concat(parts.slice(1).map((part) => part.value));
     assert.ok(content.equals(sound), `${content.length} bytes came, ${sound.length} were expected, and they differ`);
+  },
+
+  async "what is said in a room streams down over grpc-web"() {
+    const login = { email: `other.${email}`, password };
+    const profile = { firstName: "Otra" };
+    await accounts.register({ ...login, passwordRule: PasswordRule.MIXED, role: Role.CLIENT, profile });
+    const other = await sessions.logIn({ login: { case: "email", value: login.email }, password });
+    const users = [{ key: { case: "id", value: other.userId } }];
+    const opened = await rooms.openPair({ kind: RoomKind.PAIR, users }, { headers: me.headers });
+    room.key.value = opened.room.id;
+
+    // The second is sent once the first was heard: no frame waits for the stream's end.
+    const said = ["¿Sigue en venta el toro? 🐂", "¿Y la vaca?"];
+    const [cases, heard, sent, over] = [[], [], [], new AbortController()];
+    const headers = { authorization: `Bearer ${other.tokens.accessToken}` };
+    for await (const { frame } of chat.subscribe({ open: { room } }, { headers, signal: over.signal })) {
+      cases.push(frame.case);
+      if (frame.case === "message") heard.push(frame.value.id);
+      if (heard.length === said.length) break;
+      if (heard.length === sent.length && frame.case !== "opened") {
+        const draft = { text: said[sent.length] };
+        sent.push(await chat.sendMessage({ room, draft }, { headers: me.headers }));
+      }
+    }
+    over.abort();
+    assert.deepEqual(cases, ["opened", "live", "message", "message"]);
+    assert.deepEqual(sent.map(({ message }) => message.text), said);
+    assert.deepEqual(heard, sent.map(({ message }) => message.id));
+  },
+
+  async "a message that is sent again under its name is one over grpc-web"() {
+    const draft = { text: "Una sola vez", clientMsgId: "web-1" };
+    const send = () => chat.sendMessage({ room, draft }, { headers: me.headers });
+    const [first, again] = [await send(), await send()];
+    assert.deepEqual([first.created, again.created], [true, false]);
+    assert.equal(again.message.id, first.message.id);
+  },
+
+  async "a room is refused to strangers before the first frame over grpc-web"() {
+    const nowhere = { key: { case: "number", value: 1n << 40n } };
+    const refusals = (room, headers) => [
+      refusal(chat.subscribe({ open: { room } }, { headers })[Symbol.asyncIterator]().next()),
+      refusal(chat.sendMessage({ room, draft: { text: "¿Hola?" } }, { headers })),
+    ];
+    for (const error of await Promise.all(refusals(nowhere, me.headers))) {
+      assert.equal(error.code, Code.NotFound);
+      assert.deepEqual(reason(error), ["ROOM_NOT_FOUND"]);
+    }
+    for (const error of await Promise.all(refusals(room, {}))) assert.equal(error.code, Code.Unauthenticated);
   },
 
   async "pages of both communities may call grpc-web and see the trailers"() {
