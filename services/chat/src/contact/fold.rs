@@ -12,7 +12,10 @@ use super::regex;
 /// Lower case without accents, wide, circled and mathematical forms (NFKD), marks, invisible characters and look-alikes
 /// of other scripts. `１`, `①`, `❶`, `1️⃣` and `𝟏` are all `1`.
 pub(super) fn fold(text: &str) -> String {
-    text.chars()
+    // `No sirve.Ni hoy` lacks a blank, and is no address in Nicaragua.
+    SENTENCES
+        .replace_all(text, "$end. $begin")
+        .chars()
         // In `nº 4` and `1ª` it is a mark, not the letter that NFKD makes of it.
         .map(|c| if matches!(c, 'º' | 'ª' | '№') { '°' } else { c })
         .nfkd()
@@ -21,6 +24,10 @@ pub(super) fn fold(text: &str) -> String {
         .flat_map(char::to_lowercase)
         .collect()
 }
+
+static SENTENCES: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"(?P<end>[a-zñáéíóúü])\.(?P<begin>[A-ZÑÁÉÍÓÚ])").expect("a constant that tests compile")
+});
 
 fn invisible(c: char) -> bool {
     matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')

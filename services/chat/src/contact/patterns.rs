@@ -17,9 +17,14 @@ pub(super) fn search(plain: &str, found: &mut BTreeSet<Kind>) {
     if LINK.is_match(&rest) {
         found.insert(Kind::Link);
     }
-    if HANDLE.is_match(&rest) || MESSENGER.is_match(&TOPIC.replace_all(&rest, " ")) {
+    if HANDLE.is_match(&rest) || names_own(&rest) || MESSENGER.is_match(&TOPIC.replace_all(&rest, " ")) {
         found.insert(Kind::Handle);
     }
+}
+
+/// Whether a name follows one's own network: `mi insta juanobras`, and not `mi insta anda mal`.
+fn names_own(plain: &str) -> bool {
+    OWN.captures_iter(plain).any(|found| !SENTENCE.is_match(&found["name"]))
 }
 
 /// Compiles a pattern in which `{name}` stands for a part from [`PARTS`].
@@ -44,7 +49,7 @@ const PARTS: &[(&str, &str)] = &[
     (
         "{network}",
         r"(?:inst(?:a|r)gra[mn]|insta|ig|facebook|face|fe[iy]s(?:b\w+)?|fb|tik\s?tok|linkedin|twitter|youtube|messenger
-            |telegra[mn]|tg)",
+            |telegra[mn]|tg|discord|skype|signal)",
     ),
     (
         "{reach}",
@@ -57,9 +62,10 @@ static MAIL: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
         r"[a-z0-9][a-z0-9._%+-]*(?:@|\s+@\s+|@\s+)[a-z0-9-]+(?:\.[a-z0-9-]+)*\.[a-z]{2,}
         | [a-z0-9][a-z0-9._%+-]*
-          (?: @ | \s+@\s+ | @\s+ | {open}\barroba\b{close} | \s*[(\[{<]\s*(?:at|arroba)\s*[)\]}>]\s* | \s+at\s+ )
+          (?: @ | \s+@\s+ | @\s+ | {open}\barr?oba\b{close} | \s*[(\[{<]\s*(?:at|arroba)\s*[)\]}>]\s* | \s+at\s+ )
           (?: {provider}\b(?:{dot}{tld})* | [a-z0-9][a-z0-9-]*(?:{dot}[a-z0-9-]+)*(?:{dot}|,){tld} )
         | \b{provider}(?:{dot}|\s+)com\b
+        | \b[a-z0-9]+[._-][a-z0-9._-]*[a-z0-9]\s+en\s+{provider}\b
         | \bmi\s+(?:gmail|hotmail|yahoo|outlook)\s*(?:es\b|:)\s*\w",
     )
 });
@@ -79,8 +85,12 @@ static LINK: LazyLock<Regex> = LazyLock::new(|| {
 });
 
 /// Names that look like a link to the outside, and are none.
-static HARMLESS: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r"\b(?:asp|vb|ado)\.net\b | \b(?:www\.)?conectarprofesionales\.com\b"));
+static HARMLESS: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(
+        r"\b(?:asp|vb|ado)\.net\b | \b(?:www\.)?conectarprofesionales\.com\b | \bsocket\.io\b
+        | @(?:todos|todas|all|here)\b",
+    )
+});
 
 static HANDLE: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
@@ -94,6 +104,16 @@ static HANDLE: LazyLock<Regex> = LazyLock::new(|| {
         | \b(?:en|por|x)\s+(?:el\s+)?{network}\s+(?:\S+\s+){0,2}?(?:soy|somos|estoy|estamos|como|me\s+encontras)\b
         | \barroba\s?\w+\s+en\s+(?:el\s+|mi\s+)?{network}\b
         | \b(?:al|por|x)\s+(?:el\s+)?(?:face|insta|ig|fb|messenger|tg)\b(?:\s*$|\s*[.,!?]|\s+(?:y|que|asi|es)\b)",
+    )
+});
+
+static OWN: LazyLock<Regex> =
+    LazyLock::new(|| pattern(r"\b(?:mi|nuestro)\s+{network}\s+(?P<name>[a-z0-9][a-z0-9._]{4,})"));
+/// Words with which a sentence on a network goes on.
+static SENTENCE: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(
+        r"^(?:\w*(?:ado|ido|ando|iendo)|funciona\w*|tambien|tiene|tengo|tenia|estaba|hackea\w+|cuando|desde|donde|porque
+            |pagina|perfil|empresa|negocio|personal|nuevo|viejo|sigue|quedo|nunca|siempre|ahora|antes|mejor|todavia|tampoco)$",
     )
 });
 

@@ -20,7 +20,12 @@ const MASK: &str = " \u{1} ";
 
 /// Prices, dates, times, and the numbers of taxpayers and invoices have a form of their own.
 fn without_amounts(plain: &str) -> String {
-    let rest = FORMS.replace_all(plain, MASK);
+    // Nobody writes a price of nine digits and more in one piece.
+    let form = |found: &Captures<'_>| match LONG.find(&found[0]) {
+        Some(digits) if found.name("money").is_some() => format!(" {} ", digits.as_str()),
+        _ => MASK.to_owned(),
+    };
+    let rest = FORMS.replace_all(plain, form);
     let amount = |found: &Captures<'_>| if AMOUNT.is_match(&found[0]) { MASK.to_owned() } else { found[0].to_owned() };
     FIGURE.replace_all(&rest, amount).into_owned()
 }
@@ -28,8 +33,8 @@ fn without_amounts(plain: &str) -> String {
 static FORMS: LazyLock<Regex> = LazyLock::new(|| {
     regex(
         r"(?x)
-        (?:\$|\busd|\bars)\s*[\d.,]*\d
-        | \b\d[\d.,]*\s*(?:mil|millon|millones|pesos|dolares|cordobas|usd|lucas|palos)\b
+        (?P<money>(?:\$|\busd|\bars)\s*[\d.,]*\d
+            | \b\d[\d.,]*\s*(?:mil|millon|millones|pesos|dolares|cordobas|usd|lucas|palos)\b)
         | \b(?:0?[1-9]|[12]\d|3[01])[/.-](?:0?[1-9]|1[0-2])[/.-](?:19|20)\d\d\b
         | \b(?:19|20)\d\d[/.-]?(?:0[1-9]|1[0-2])[/.-]?(?:0[1-9]|[12]\d|3[01])\b
         | \b(?:[01]?\d|2[0-3])(?::[0-5]\d\b|[.][0-5]\d\s*(?:hs?|am|pm)\b)
@@ -38,6 +43,7 @@ static FORMS: LazyLock<Regex> = LazyLock::new(|| {
     )
 });
 
+static LONG: LazyLock<Regex> = LazyLock::new(|| regex(r"\d{9,}"));
 static FIGURE: LazyLock<Regex> = LazyLock::new(|| regex(r"\d+(?:[.,]\d+)*"));
 /// `12.000,50` and `3,20`.
 static AMOUNT: LazyLock<Regex> = LazyLock::new(|| {
@@ -199,7 +205,7 @@ const SAID: &[(&str, &str)] = &[
 
 /// Words that stand between parts of one number.
 const BETWEEN: &[&str] =
-    &["guion", "raya", "barra", "espacio", "punto", "despues", "luego", "sigue", "seguido", "termina", "medio"];
+    &["guion", "raya", "barra", "coma", "espacio", "punto", "despues", "luego", "sigue", "seguido", "termina", "medio"];
 
 /// Groups with little between them.
 #[derive(Debug)]
@@ -210,6 +216,8 @@ struct Number<'a> {
     last: usize,
     /// Whether a `+` stands before it.
     plus: bool,
+    /// Whether its groups are parted as those of a phone seldom are: `11:5550:0142`.
+    odd: bool,
 }
 
 fn numbers<'a>(tokens: &'a [Token<'_>]) -> Vec<Number<'a>> {
@@ -229,15 +237,16 @@ fn numbers<'a>(tokens: &'a [Token<'_>]) -> Vec<Number<'a>> {
                     Some(number) if open && !lists(gap, number.groups[number.groups.len() - 1], group) => {
                         number.groups.push(group);
                         number.last = at;
+                        number.odd |= parts(gap);
                     }
                     _ => {
                         let plus = gap.trim_end().ends_with('+');
-                        numbers.push(Number { groups: vec![group], first: at, last: at, plus });
+                        numbers.push(Number { groups: vec![group], first: at, last: at, plus, odd: false });
                     }
                 }
                 open = true;
             }
-            Token::Gap(gap) => open &= !parts(gap),
+            Token::Gap(gap) => open &= !parts(gap) || ODD.contains(gap),
             Token::Word("y") => {
                 let next = tokens.get(at + 2);
                 open &= matches!(next, Some(Token::Word(word)) if BETWEEN.contains(word));
@@ -247,6 +256,9 @@ fn numbers<'a>(tokens: &'a [Token<'_>]) -> Vec<Number<'a>> {
     }
     numbers
 }
+
+/// What makes two numbers of two groups, unless together they have the digits of a phone.
+const ODD: &[&str] = &[":", ";", "#", "!", "=", "+"];
 
 /// Whether what stands between two groups makes them two numbers.
 fn parts(gap: &str) -> bool {
@@ -266,7 +278,7 @@ impl Number<'_> {
         if self.plus && (8..=15).contains(&whole.digits.len()) {
             return true;
         }
-        if said == Some(Says::Other) {
+        if said == Some(Says::Other) || self.odd && whole.digits.len() < 10 {
             return false;
         }
         if whole.is_phone(said) {
@@ -352,8 +364,20 @@ impl<'a> Candidate<'a> {
         let round =
             |group: &&Group| group.digits.len() >= 3 && !group.digits.starts_with('0') && group.digits.ends_with("00");
         values.len() >= 4 && (row(&|a, b| a < b) || row(&|a, b| a > b))
+            || self.is_figures()
             || values.len() > 1 && self.groups.iter().all(round)
             || self.digits.as_bytes().windows(2).all(|pair| pair[0] + 1 == pair[1])
+    }
+
+    /// Written figures that are parted as those of a phone are not: from one price to another one (`25500 - 32750`), the
+    /// sizes of a sheet (`2440*1220*18`), hours (`11 9 15 8 30 12`; a phone in pairs is in pairs throughout, or has zeros).
+    fn is_figures(&self) -> bool {
+        let lengths: Vec<_> = self.groups.iter().map(|group| group.digits.len()).collect();
+        let single = lengths.contains(&1) && self.groups.iter().all(|group| !group.digits.starts_with('0'));
+        let hours = lengths.len() >= 4 && lengths.iter().all(|length| *length <= 2) && single;
+        let few = lengths.iter().filter(|length| **length == 1).count() < 6;
+        self.groups.iter().all(|group| group.how == How::Written)
+            && (hours && few || matches!(lengths[..], [5, 5] | [6, 6] | [3..=6, 4..=6, 1..=2]))
     }
 
     fn values(&self) -> impl Iterator<Item = u64> {
