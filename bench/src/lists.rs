@@ -313,14 +313,14 @@ impl Asker {
 
     async fn depths(&self) -> anyhow::Result<Vec<Depth>> {
         let posts = PostServiceClient::new(self.edge.clone());
-        let new = depth("posts, newest first", |page_token| {
+        let new = depth("posts, newest first", |page_token, _| {
             let mut posts = posts.clone();
             async move {
                 let request = ListPostsRequest { page_token, ..ListPostsRequest::default() };
                 Ok(posts.list_posts(request).await?.into_inner().next_page_token)
             }
         });
-        let hot = depth("posts, hot", |page_token| {
+        let hot = depth("posts, hot", |page_token, _| {
             let mut posts = posts.clone();
             async move {
                 let request =
@@ -328,15 +328,15 @@ impl Asker {
                 Ok(posts.list_posts(request).await?.into_inner().next_page_token)
             }
         });
-        let relevant = depth("`relevant`", |page_token| {
+        let relevant = depth("`relevant`", |page_token, who| {
             let mut posts = posts.clone();
             async move {
-                let request = self.signed(ListRelevantRequest { page_token, ..ListRelevantRequest::default() }, 0)?;
+                let request = self.signed(ListRelevantRequest { page_token, ..ListRelevantRequest::default() }, who)?;
                 Ok(posts.list_relevant(request).await?.into_inner().next_page_token)
             }
         });
         let comments = CommentServiceClient::new(self.edge.clone());
-        let all = depth("comments, newest first", |page_token| {
+        let all = depth("comments, newest first", |page_token, _| {
             let mut comments = comments.clone();
             async move {
                 let request = ListCommentsRequest { page_token, ..ListCommentsRequest::default() };
@@ -344,7 +344,7 @@ impl Asker {
             }
         });
         let ads = AdServiceClient::new(self.edge.clone());
-        let for_sale = depth("ads, newest first", |page_token| {
+        let for_sale = depth("ads, newest first", |page_token, _| {
             let mut ads = ads.clone();
             async move {
                 let request = ListAdsRequest { page_token, ..ListAdsRequest::default() };
@@ -355,15 +355,16 @@ impl Asker {
     }
 }
 
-/// Walks to page 10,000 or to the last, then asks for the first and that one in turn.
-async fn depth<F>(what: &'static str, mut page: impl FnMut(String) -> F) -> anyhow::Result<Depth>
+/// Walks to page 10,000 or to the last, then asks for the first and that one in turn. The first is asked for by somebody
+/// else than who walked, 1 instead of 0: of what is ranked for a person, only the latest rankings are kept.
+async fn depth<F>(what: &'static str, mut page: impl FnMut(String, usize) -> F) -> anyhow::Result<Depth>
 where
     F: Future<Output = anyhow::Result<String>>,
 {
     let (mut number, mut token) = (1, String::new());
     while number < DEEP {
         process::go_on()?;
-        match page(token.clone()).await? {
+        match page(token.clone(), 0).await? {
             next if next.is_empty() => break,
             next => token = next,
         }
@@ -371,9 +372,9 @@ where
     }
     let (mut first, mut deep) = (Vec::new(), Vec::new());
     for _ in 0..200 {
-        for (token, ms) in [(String::new(), &mut first), (token.clone(), &mut deep)] {
+        for (token, who, ms) in [(String::new(), 1, &mut first), (token.clone(), 0, &mut deep)] {
             let started = Instant::now();
-            page(token).await?;
+            page(token, who).await?;
             ms.push(started.elapsed().as_secs_f64() * 1000.0);
         }
     }

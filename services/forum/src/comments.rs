@@ -30,7 +30,7 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use self::sql::*;
-use self::tree::{Below, Depth, Shown, Tree};
+use self::tree::{Below, Depth, Row, Shown, Tree};
 use crate::Forum;
 use crate::interactions::add_comments;
 use crate::lists::DEPTH;
@@ -59,7 +59,7 @@ impl CommentService for Forum {
             None => list_top(&self.db, viewer, &[post_id], &depth, &shown, skip).await?,
             Some(parent) => list_replies(&self.db, viewer, parent, &depth, &shown, skip).await?,
         };
-        let thread = Tree::new(&self.pager, viewer, &depth, rows).below(post_id, below, &shown)?;
+        let thread = self.tree(viewer, &depth, rows).await?.below(post_id, below, &shown)?;
         Ok(Response::new(CommentThread { total_size: head.siblings, ..thread }))
     }
 
@@ -91,7 +91,7 @@ impl CommentService for Forum {
             Some(last) if more => self.pager.seal(&scope, &Newest { created_at: last.created_at, id: last.id })?,
             _ => String::new(),
         };
-        let comments = Tree::new(&self.pager, viewer, &depth, rows).named(&ids)?;
+        let comments = self.tree(viewer, &depth, rows).await?.named(&ids)?;
         Ok(Response::new(ListCommentsResponse { comments, next_page_token, total_size }))
     }
 
@@ -232,8 +232,18 @@ impl Forum {
     ) -> kit::Result<HashMap<i64, CommentThread>> {
         let Some(depth) = Depth::of_posts(depth).filter(|_| !posts.is_empty()) else { return Ok(HashMap::new()) };
         let rows = list_top(&self.db, viewer, posts, &depth, &Shown::default(), 0).await?;
-        let mut tree = Tree::new(&self.pager, viewer, &depth, rows);
+        let mut tree = self.tree(viewer, &depth, rows).await?;
         posts.iter().map(|&post| Ok((post, tree.below(post, Below::Post(post), &Shown::default())?))).collect()
+    }
+
+    /// What a statement found. Where it found as much as it may, another one asks what stands below the last of it.
+    async fn tree(&self, viewer: Option<Caller>, depth: &Depth, rows: Vec<Row>) -> kit::Result<Tree<'_>> {
+        let mut tree = Tree::new(&self.pager, viewer, depth, rows);
+        let unreached = tree.unreached();
+        if !unreached.is_empty() {
+            tree.note_answered(&list_answered(&self.db, &unreached).await?.into_iter().collect());
+        }
+        Ok(tree)
     }
 
     /// Comments of a removed post are seen by those who see the post.
@@ -250,7 +260,7 @@ impl Forum {
         depth: &Depth,
     ) -> kit::Result<Comment> {
         let rows = list_named(db, viewer, &[id], depth).await?;
-        Tree::new(&self.pager, viewer, depth, rows).named(&[id])?.pop().ok_or_else(no_such_comment)
+        self.tree(viewer, depth, rows).await?.named(&[id])?.pop().ok_or_else(no_such_comment)
     }
 }
 

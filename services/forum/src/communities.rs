@@ -23,7 +23,7 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use crate::Forum;
-use crate::memberships::{self, Role, fetch_role};
+use crate::memberships::{self, Role, fetch_role, refuse_banned};
 use crate::moderation::{About, Action, Deed};
 use crate::pictures::exchange_picture;
 use sql::*;
@@ -208,12 +208,17 @@ impl CommunityService for Forum {
 }
 
 /// The community, locked for a change that its owner, who made it, and administrators may make; of a seed only the last.
+/// Whoever made it and was banned from it does not.
 async fn lock_managed(conn: &mut PgConnection, id: i64, caller: Caller) -> kit::Result<Locked> {
     let locked = lock_community(conn, id).await?.ok_or_else(no_such_community)?;
-    if locked.created_by == Some(caller.id) || leads(conn, id, &locked, caller).await? {
+    if leads(&mut *conn, id, &locked, caller).await? {
         return Ok(locked);
     }
-    Err(not_yours())
+    if locked.created_by != Some(caller.id) {
+        return Err(not_yours());
+    }
+    refuse_banned(conn, id, caller.id).await?;
+    Ok(locked)
 }
 
 /// The same for what is the present owner's business, whoever made it.

@@ -39,7 +39,7 @@ const GROWTH: i64 = 8;
 /// How long a ranking is kept.
 const KEPT: TimeDelta = TimeDelta::minutes(30);
 /// How many are kept at most.
-const RANKINGS: i64 = 5_000;
+const RANKINGS: i64 = 20_000;
 /// For how long pages by number are pages of the same ranking of what is relevant to somebody.
 const REUSED: TimeDelta = TimeDelta::minutes(10);
 /// From how many posts in a time window on its order is remembered for a moment.

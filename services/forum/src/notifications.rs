@@ -109,7 +109,7 @@ pub(crate) async fn notify(tx: &mut PgConnection, notice: &Notice, key: i64, now
     if notice.recipient.0 == notice.actor.id {
         return Ok(());
     }
-    let Some(id) = insert_notification(tx, notice, now).await? else { return Ok(()) };
+    let Some(id) = insert_notification(tx, notice, now).await? else { return correct(tx, notice).await };
     let event = ForumNotificationCreated {
         notification_id: id,
         recipient_id: notice.recipient.1,
@@ -122,6 +122,25 @@ pub(crate) async fn notify(tx: &mut PgConnection, notice: &Notice, key: i64, now
         post_id: notice.post_id,
     };
     publish(tx, &key.to_string(), &event).await
+}
+
+/// Has what was told and not read yet say the present reaction.
+pub(crate) async fn correct(conn: &mut PgConnection, notice: &Notice) -> kit::Result<()> {
+    let Some(reaction) = notice.reaction else { return Ok(()) };
+    sqlx::query!(
+        "update notifications set reaction = $6
+         where recipient_id = $1 and actor_id = $2 and type = $3 and post_id = $4
+             and comment_id is not distinct from $5 and read_at is null and reaction <> $6",
+        notice.recipient.0,
+        notice.actor.id,
+        name_of_kind(notice.kind),
+        notice.post_id,
+        notice.comment_id,
+        name_of(reaction)
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
 }
 
 /// As in the database: `POST_REPLY`.

@@ -25,7 +25,7 @@ use self::sql::*;
 use crate::Forum;
 use crate::interactions::add_reactions;
 use crate::memberships::refuse_banned;
-use crate::notifications::{Notice, notify};
+use crate::notifications::{Notice, correct, notify};
 
 #[tonic::async_trait]
 impl ReactionService for Forum {
@@ -48,7 +48,9 @@ impl ReactionService for Forum {
             Some(row) => {
                 count(&mut tx, thing, type_of(&row.kind), -1).await?;
                 count(&mut tx, thing, kind, 1).await?;
-                update_type(&mut *tx, row.id, kind).await?
+                let row = update_type(&mut *tx, row.id, kind).await?;
+                correct(&mut tx, &Notice::of(caller, &locked, thing, kind)).await?;
+                row
             }
             None => {
                 count(&mut tx, thing, kind, 1).await?;
@@ -113,27 +115,32 @@ async fn tell(
     now: DateTime<Utc>,
 ) -> kit::Result<()> {
     let thing = row.thing();
-    let (kind, content_type, comment_id) = match thing {
-        Thing::Post(_) => (NotificationType::PostReaction, "post", None),
-        Thing::Comment(id) => (NotificationType::CommentReaction, "comment", Some(id)),
-    };
     // Only those to posts say what somebody likes to read.
     if let Thing::Post(_) = thing {
         add_reactions(&mut *tx, caller.id, locked.author.0, 1).await?;
     }
-    let reaction = Some(type_of(&row.kind));
-    let notice =
-        Notice { recipient: locked.author, actor: caller, kind, post_id: locked.post_id, comment_id, reaction };
-    notify(tx, &notice, thing.id(), now).await?;
+    notify(tx, &Notice::of(caller, locked, thing, type_of(&row.kind)), thing.id(), now).await?;
     let event = ForumReactionAdded {
         reaction_id: row.id,
         user_id: caller.number,
         user_uuid: caller.id.to_string(),
         r#type: row.kind.to_lowercase(),
-        content_type: content_type.to_owned(),
+        content_type: thing.name().to_owned(),
         object_id: thing.id(),
     };
     publish(tx, &thing.id().to_string(), &event).await
+}
+
+impl Notice {
+    /// That somebody reacted.
+    fn of(actor: Caller, locked: &Locked, thing: Thing, reaction: ReactionType) -> Self {
+        let kind = match thing {
+            Thing::Post(_) => NotificationType::PostReaction,
+            Thing::Comment(_) => NotificationType::CommentReaction,
+        };
+        let (post_id, comment_id) = (locked.post_id, thing.comment());
+        Self { recipient: locked.author, actor, kind, post_id, comment_id, reaction: Some(reaction) }
+    }
 }
 
 /// What may be reacted to.
@@ -152,6 +159,14 @@ impl Thing {
     fn id(self) -> i64 {
         match self {
             Self::Post(id) | Self::Comment(id) => id,
+        }
+    }
+
+    /// As in events.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Post(_) => "post",
+            Self::Comment(_) => "comment",
         }
     }
 

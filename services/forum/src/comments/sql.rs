@@ -133,6 +133,16 @@ pub(super) async fn list_replies(
     Ok(siblings!(db, "", "c.parent_id = $6", depth, viewer, parent, shown, skip))
 }
 
+/// Those of these comments that have replies, whatever became of them.
+pub(super) async fn list_answered(db: impl PgExecutor<'_>, ids: &[i64]) -> kit::Result<Vec<i64>> {
+    let answered = sqlx::query_scalar!(
+        r#"select asked.id as "id!" from unnest($1::bigint[]) as asked (id)
+           where exists (select from comments c where c.parent_id = asked.id)"#,
+        ids
+    );
+    Ok(answered.fetch_all(db).await?)
+}
+
 /// Comments by id, whose rank is 0.
 pub(super) async fn list_named(
     db: impl PgExecutor<'_>,

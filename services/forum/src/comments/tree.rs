@@ -1,7 +1,7 @@
 //! A tree of comments, from rows as one recursive statement found them: level by level, and of each group of siblings
 //! one more than is shown, which tells that there are more. Put together in one walk over the rows.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use kit::identity::Caller;
@@ -118,7 +118,7 @@ pub(super) struct Row {
     pub(super) updated_at: DateTime<Utc>,
     /// From 1 on, among the siblings found; 0 of one that was named.
     pub(super) rank: i64,
-    /// On the last level: whether there are replies.
+    /// On the last level, and where the statement did not get to them: whether there are replies.
     pub(super) answered: bool,
     /// The viewer's reaction.
     pub(super) reaction_id: Option<i64>,
@@ -199,6 +199,24 @@ impl<'p> Tree<'p> {
         Self { pager, viewer, depth: *depth, named, siblings, cut }
     }
 
+    /// Comments of which the rows do not say whether there are replies, because there were too many rows before those.
+    /// Their counters do not say it either: a reply that is gone from sight has a place while others stand below it.
+    pub(super) fn unreached(&self) -> Vec<i64> {
+        if self.cut.is_none() {
+            return Vec::new();
+        }
+        let rows = self.named.values().chain(self.siblings.values().flatten());
+        let unreached = rows.filter(|row| !row.answered && !self.siblings.contains_key(&Below::Comment(row.id)));
+        unreached.map(|row| row.id).collect()
+    }
+
+    /// Notes which of these have replies.
+    pub(super) fn note_answered(&mut self, ids: &HashSet<i64>) {
+        for row in self.named.values_mut().chain(self.siblings.values_mut().flatten()) {
+            row.answered |= ids.contains(&row.id);
+        }
+    }
+
     /// The siblings below something on a post, and all below them; so many were shown before.
     pub(super) fn below(&mut self, post: i64, below: Below, shown: &Shown) -> kit::Result<CommentThread> {
         if self.cut.is_some() && !self.siblings.contains_key(&below) {
@@ -225,8 +243,7 @@ impl<'p> Tree<'p> {
 
     fn comment(&mut self, row: Row) -> kit::Result<Comment> {
         let (post, below) = (row.post_id, Below::Comment(row.id));
-        let unreached = self.cut.is_some() && row.replies_count > 0;
-        let replies = if !self.siblings.contains_key(&below) && (row.answered || unreached) {
+        let replies = if !self.siblings.contains_key(&below) && row.answered {
             let more_token = self.seal(post, below, &Shown::default())?;
             CommentThread { more_token, ..CommentThread::default() }
         } else {
@@ -307,9 +324,13 @@ mod tests {
 
     #[test]
     fn a_full_answer_says_where_it_may_have_been_cut() {
-        let mut rows = vec![Row { replies_count: 1, ..row(1, None, 1, 1) }];
-        rows.extend((1..MOST).map(|n| row(n + 1, None, 1, n + 1)));
-        let (_, thread) = tree(Depth { top: MOST, replies: 2, levels: 5 }, rows);
+        let rows: Vec<_> = (1..=MOST).map(|n| row(n, None, 1, n)).collect();
+        let depth = Depth { top: MOST, replies: 2, levels: 5 };
+        let pager = Pager::new(&Secret::new(&[1; 32]));
+        let mut tree = Tree::new(&pager, None, &depth, rows);
+        assert_eq!(tree.unreached().len(), MOST as usize);
+        tree.note_answered(&HashSet::from([1]));
+        let thread = tree.below(1, Below::Post(1), &Shown::default()).unwrap();
         assert_ne!(thread.more_token, "");
         assert_ne!(thread.comments[0].replies.as_ref().unwrap().more_token, "");
         assert_eq!(thread.comments[1].replies.as_ref().unwrap().more_token, "");

@@ -10,6 +10,7 @@ use proto::media::v1::Kind;
 use tonic::Status;
 use uuid::Uuid;
 
+use crate::moderation::ban;
 use crate::{Somebody, World, media, refused};
 
 async fn get(person: &Somebody, id: i64) -> Community {
@@ -156,6 +157,10 @@ async fn an_owner_names_moderators_and_a_successor() {
     leave(&eva, id).await.unwrap();
     assert_eq!(members(&ana, id).await, [(1, Owner), (2, Moderator)]);
     assert_eq!(set_role(&world.admin(), id, &ben, MemberRole::Owner).await.unwrap(), Owner);
+    // Unless the moderators banned them.
+    ana.communities().update_community(change("Abejas")).await.unwrap();
+    ban(&ben, id, &ana).await.unwrap();
+    refused!(ana.communities().update_community(change("x")).await, PermissionDenied, "COMMUNITY_BANNED");
 }
 
 #[tokio::test]

@@ -41,7 +41,7 @@ async fn pin(person: &Somebody, post_id: i64, pinned: bool) -> Result<LogEntry, 
     Ok(person.moderation().pin_post(request).await?.into_inner())
 }
 
-async fn ban(person: &Somebody, community_id: i64, whom: &Somebody) -> Result<LogEntry, Status> {
+pub(crate) async fn ban(person: &Somebody, community_id: i64, whom: &Somebody) -> Result<LogEntry, Status> {
     let request = BanMemberRequest { community_id, user_id: whom.id.to_string(), reason: "insultos".to_owned() };
     Ok(person.moderation().ban_member(request).await?.into_inner())
 }

@@ -97,6 +97,27 @@ async fn while_one_is_unread_the_same_doing_makes_no_second_one() {
 }
 
 #[tokio::test]
+async fn what_is_unread_tells_the_present_reaction() {
+    let world = World::busy().await;
+    let (ana, beto) = (world.person(1), world.person(2));
+    let id = ana.post("Panales", None).await.id;
+    let told = async || ana.all().await.iter().map(Notification::reaction).collect::<Vec<_>>();
+    beto.react(post(id), ReactionType::Like).await.unwrap();
+    let reaction = beto.react(post(id), ReactionType::Dislike).await.unwrap().reaction.unwrap();
+    assert_eq!(told().await, [ReactionType::Dislike]);
+    let request = proto::forum::v1::DeleteReactionRequest { id: reaction.id };
+    beto.reactions().delete_reaction(request).await.unwrap();
+    beto.react(post(id), ReactionType::Heart).await.unwrap();
+    assert_eq!(told().await, [ReactionType::Heart]);
+    // What was read stays as it was read.
+    ana.mark(vec![], true).await;
+    beto.react(post(id), ReactionType::Like).await.unwrap();
+    assert_eq!(told().await, [ReactionType::Heart]);
+    let events = world.published().await;
+    assert_eq!(events.iter().filter(|(kind, ..)| kind == "foro.notification.created").count(), 1);
+}
+
+#[tokio::test]
 async fn one_lists_counts_reads_and_deletes_ones_own() {
     let world = World::busy().await;
     let (ana, beto) = (world.person(1), world.person(2));
