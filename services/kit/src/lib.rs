@@ -15,6 +15,7 @@ pub mod config;
 pub mod context;
 pub mod db;
 pub mod error;
+mod health;
 pub mod identity;
 pub mod inbox;
 pub mod net;

@@ -19,6 +19,7 @@ use tonic::transport::Server;
 
 use crate::admin::{self, Ready};
 use crate::broker::Broker;
+use crate::health::Health;
 use crate::identity::{KeyCache, KeySource, Revocations, Verifier, follow};
 use crate::inbox::{self, Consumer};
 use crate::net::{Conn, Dial, accept};
@@ -322,12 +323,10 @@ impl Service {
         let linkerd = config.mesh.trust_linkerd.then(|| config.mesh.namespace.clone());
         let layers = Layers::new(self.name, methods, self.verifier.clone(), linkerd, config.max_requests);
 
-        let (reporter, health) = tonic_health::server::health_reporter();
-        for name in &routes.names {
-            reporter.set_service_status(name, tonic_health::ServingStatus::Serving).await;
-        }
+        let (reporter, answering) = tonic_health::server::health_reporter();
+        let health = Health::serving(reporter, &routes.names).await;
         let mut builder = routes.builder;
-        builder.add_service(health);
+        builder.add_service(answering);
         if config.reflection {
             let reflection = || {
                 tonic_reflection::server::Builder::configure()
@@ -352,13 +351,14 @@ impl Service {
             .add_routes(builder.routes())
             .serve_with_incoming_shutdown(incoming, self.stop.clone().cancelled_owned());
         let drain = async {
-            self.stop.cancelled().await;
-            self.stopped.get_or_init(Instant::now);
-            // Balancers look at these; new requests go elsewhere while those in flight end.
-            self.ready.set(false);
-            for name in routes.names.into_iter().chain([""]) {
-                reporter.set_service_status(name, tonic_health::ServingStatus::NotServing).await;
+            tokio::select! {
+                () = self.stop.cancelled() => {}
+                () = health.follow(self.name, &self.db) => {}
             }
+            self.stopped.get_or_init(Instant::now);
+            // Balancers look at readiness; new requests go elsewhere while those in flight end.
+            self.ready.set(false);
+            health.tell(tonic_health::ServingStatus::NotServing).await;
             tokio::time::sleep(Duration::from_secs(config.mesh.grace_seconds)).await;
         };
         tokio::select! {

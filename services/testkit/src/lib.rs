@@ -1,4 +1,4 @@
-//! For tests only: fresh databases, services that talk over memory, tokens, a private Redis, a
+//! For tests only: fresh databases, services that talk over memory, tokens, a private PostgreSQL, a private Redis, a
 //! private S3.
 //!
 //! `DATABASE_URL` names a PostgreSQL server where databases may be made; `make test` starts one. What is missing makes a
@@ -7,6 +7,7 @@
 mod database;
 mod harness;
 mod network;
+mod postgres;
 mod redis;
 mod s3;
 mod tokens;
@@ -15,6 +16,7 @@ mod wait;
 pub use database::Database;
 pub use harness::Harness;
 pub use network::Network;
+pub use postgres::Postgres;
 pub use redis::Redis;
 pub use s3::S3;
 pub use tokens::{Signer, token_claims};

@@ -8,7 +8,7 @@ use tokio::process::{Child, Command};
 use uuid::Uuid;
 
 /// Below the ports that the system gives to outgoing connections, so that a killed server finds its port free again.
-const PORTS: std::ops::Range<u16> = 20_000..32_000;
+pub(crate) const PORTS: std::ops::Range<u16> = 20_000..32_000;
 
 /// A private Redis server without persistence; it dies with this value.
 pub struct Redis {

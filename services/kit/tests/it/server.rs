@@ -10,7 +10,7 @@ use kit::error::Details;
 use kit::{Peer, Service};
 use proto::auth::v1::GetKeySetRequest;
 use proto::auth::v1::key_service_client::KeyServiceClient;
-use testkit::{Harness, eventually};
+use testkit::{Harness, Postgres, eventually};
 use tokio::sync::Semaphore;
 use tonic::{Code, Status};
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -140,6 +140,32 @@ async fn health_tells_the_whole_and_each_service() {
         assert_eq!(health(&nobody, service).await.unwrap(), ServingStatus::Serving, "{service}");
     }
     assert_eq!(health(&nobody, "plaza.ghosts.v1.GhostService").await.unwrap_err().code(), Code::NotFound);
+}
+
+#[tokio::test]
+async fn health_tells_when_the_database_is_away_and_when_it_is_back() {
+    let mut postgres = Postgres::start().await;
+    let db = kit::db::connect(&postgres.url, 2, "users").await.unwrap();
+    let t = harness(|service| service.db = db).await;
+    let nobody = t.serve(Fake::default().routes());
+    let (mut watch, name) = (HealthClient::new(nobody.clone()), "plaza.users.v1.UserService".to_owned());
+    let mut changes = watch.watch(HealthCheckRequest { service: name }).await.unwrap().into_inner();
+    let mut next = async || {
+        let change = tokio::time::timeout(Duration::from_secs(20), changes.next()).await.expect("it is told in time");
+        change.unwrap().map(|answer: HealthCheckResponse| answer.status())
+    };
+    assert_eq!(next().await.unwrap(), ServingStatus::Serving);
+    for _ in 0..2 {
+        postgres.stop().await;
+        assert_eq!(next().await.unwrap(), ServingStatus::NotServing);
+        assert_eq!(health(&nobody, "").await.unwrap(), ServingStatus::NotServing);
+        // Requests still come here, and are told what is wrong.
+        assert!(t.service.ready.get());
+        call(&nobody).await.unwrap();
+        postgres.restart().await;
+        assert_eq!(next().await.unwrap(), ServingStatus::Serving);
+        assert_eq!(health(&nobody, "").await.unwrap(), ServingStatus::Serving);
+    }
 }
 
 #[tokio::test]
