@@ -1,5 +1,6 @@
-//! Pictures of people are files in `media`. A former picture is written down in the transaction that replaced it and
-//! deleted afterwards, so none is forgotten and none goes before the change is certain.
+//! Pictures of people are files in `media`, shown under the path that `media` gave them last. A former picture is
+//! written down in the transaction that replaced it and deleted afterwards, so none is forgotten and none goes before
+//! the change is certain.
 
 use chrono::{DateTime, Utc};
 use kit::error::{invalid_because, not_found};
@@ -11,6 +12,8 @@ use tonic::Code;
 use uuid::Uuid;
 
 use crate::Users;
+use crate::events::publish_changes;
+use crate::people::{lock_wearers, update_avatar};
 
 /// A file that may be shown as somebody's picture.
 pub(crate) struct Avatar {
@@ -41,6 +44,29 @@ impl Users {
         let id = parse_id("profile.avatar_media_id", media_id)?.to_string();
         let request = AssignMediaRequest { id, owner_id: owner.to_string() };
         picture(self.media.clone().assign_media(request).await?.into_inner()).map(Some)
+    }
+
+    /// Shows people's picture under the path that it has since its file was replaced; under the former one there is
+    /// nothing any more. `media` is asked for it: an event that comes late would bring back a former path.
+    pub(crate) async fn renew_avatars(&self, tx: &mut PgConnection, media_id: Uuid) -> kit::Result<()> {
+        if !worn(&mut *tx, media_id).await? {
+            return Ok(());
+        }
+        let request = GetMediaRequest { key: Some(Key::Id(media_id.to_string())) };
+        let path = match self.media.clone().get_media(request).await {
+            Ok(media) => media.into_inner().path,
+            // The event of its end is on the way.
+            Err(status) if status.code() == Code::NotFound => return Ok(()),
+            Err(status) => return Err(status.into()),
+        };
+        let avatar = path.map(|path| Avatar { media_id, path });
+        for before in lock_wearers(tx, media_id).await? {
+            if before.avatar_path != avatar.as_ref().map(|avatar| avatar.path.clone()) {
+                let after = update_avatar(tx, before.id, avatar.as_ref(), self.clock.now()).await?;
+                publish_changes(tx, &before, &after).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Deletes the former pictures that are due. What fails comes again, later each time.
@@ -84,6 +110,13 @@ pub(crate) async fn exchange_avatar(
         delete_discarded(conn, media_id).await?;
     }
     Ok(())
+}
+
+/// Whether the file is somebody's picture.
+async fn worn(db: impl PgExecutor<'_>, media_id: Uuid) -> kit::Result<bool> {
+    let worn =
+        sqlx::query_scalar!(r#"select exists (select from people where avatar_media_id = $1) as "worn!""#, media_id);
+    Ok(worn.fetch_one(db).await?)
 }
 
 async fn insert_discarded(db: impl PgExecutor<'_>, media_id: Uuid, now: DateTime<Utc>) -> kit::Result<()> {

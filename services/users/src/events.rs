@@ -1,6 +1,6 @@
 //! What this service tells others, `user.updated` and `user.avatar_uploaded`, and what it listens to: `account.changed`
 //! repairs the copy of an account, `chat.moderado` brings how somebody stands in chats, `media.deleted` takes a picture
-//! away.
+//! away and `media.updated` changes its path.
 
 use kit::identity::Roles;
 use kit::inbox::{Consumer, Received};
@@ -8,7 +8,7 @@ use kit::outbox::publish;
 use kit::wire::parse_id;
 use proto::Event;
 use proto::access::v1::Role;
-use proto::events::v1::{AccountChanged, ChatModerated, MediaDeleted, UserAvatarUploaded, UserUpdated};
+use proto::events::v1::{AccountChanged, ChatModerated, MediaDeleted, MediaUpdated, UserAvatarUploaded, UserUpdated};
 use sqlx::PgConnection;
 
 use crate::Users;
@@ -27,6 +27,8 @@ impl Consumer for Users {
             update_chat_standing(tx, parse_id("user_id", &moderated.user_id)?, &moderated, self.clock.now()).await
         } else if let Some(deleted) = event.parse::<MediaDeleted>()? {
             self.drop_avatar(tx, deleted).await
+        } else if let Some(updated) = event.parse::<MediaUpdated>()? {
+            self.renew_avatars(tx, parse_id("media_uuid", &updated.media_uuid)?).await
         } else {
             Ok(())
         }

@@ -1,6 +1,6 @@
 use proto::access::v1::Role;
 use proto::auth::v1::AccountState;
-use proto::events::v1::{AccountChanged, ChatModerated, MediaDeleted};
+use proto::events::v1::{AccountChanged, ChatModerated, MediaDeleted, MediaUpdated};
 use proto::media::v1::Kind;
 use proto::users::v1::{ProvisionUserRequest, SetAvatarRequest, UpdateUserRequest};
 use serde_json::json;
@@ -122,6 +122,43 @@ async fn a_deleted_file_is_nobodys_picture_any_more() {
     }
     let told = world.published().await;
     assert_eq!((told.len(), &told[0].2["fields"]), (1, &json!(["avatar_path"])));
+}
+
+#[tokio::test]
+async fn people_show_what_took_the_place_of_their_picture() {
+    let world = World::start().await;
+    let (ana, ben) = (world.person(1, "Ana", &[]).await, world.person(2, "Ben", &[]).await);
+    let [file, other] = [&ana, &ben].map(|person| world.media.file(Some(person.id), Kind::Image));
+    for (person, file) in [(&ana, file), (&ben, other)] {
+        person.users().set_avatar(SetAvatarRequest { media_id: file.to_string() }).await.unwrap();
+    }
+    world.published().await;
+    let event =
+        |id: Uuid, path: &str| MediaUpdated { media_id: 1, media_uuid: id.to_string(), url: Some(path.to_owned()) };
+
+    let second = world.media.replace(file);
+    for _ in 0..2 {
+        world.deliver(&event(file, &second)).await;
+        let me = ana.me().await;
+        assert_eq!((me.avatar_path, me.avatar_media_id), (Some(second.clone()), Some(file.to_string())));
+    }
+    assert_eq!(ben.me().await.avatar_path, Some(media::path(other)));
+    let told = world.published().await;
+    assert_eq!(
+        told.iter().map(|(kind, ..)| kind.as_str()).collect::<Vec<_>>(),
+        ["user.updated", "user.avatar_uploaded"]
+    );
+    assert_eq!((&told[0].2["profile_picture"], &told[1].2["avatar_url"]), (&json!(second), &json!(second)));
+
+    let third = world.media.replace(file);
+    for late in [&third, &second] {
+        world.deliver(&event(file, late)).await;
+        assert_eq!(ana.me().await.avatar_path, Some(third.clone()));
+    }
+    world.deliver(&event(Uuid::now_v7(), &second)).await;
+    world.media.remove(file);
+    world.deliver(&event(file, &third)).await;
+    assert_eq!(ana.me().await.avatar_path, Some(third), "the event of its end is still to come");
 }
 
 #[tokio::test]

@@ -38,6 +38,17 @@ impl Media {
         self.0.lock().unwrap().files.contains_key(&id.to_string())
     }
 
+    /// Gives it another path, as a replacement of its file does, and answers that.
+    pub(crate) fn replace(&self, id: Uuid) -> String {
+        let path = path(Uuid::now_v7());
+        self.0.lock().unwrap().files.get_mut(&id.to_string()).unwrap().path = Some(path.clone());
+        path
+    }
+
+    pub(crate) fn remove(&self, id: Uuid) {
+        self.0.lock().unwrap().files.remove(&id.to_string());
+    }
+
     pub(crate) fn owner(&self, id: Uuid) -> String {
         self.0.lock().unwrap().files[&id.to_string()].owner_id.clone()
     }
