@@ -1,6 +1,6 @@
 //! Contact details in messages, as people write them in Spanish, and as they disguise them: `11 5550-0142`, `once
-//! cinco cinco…`, `2O2-5S5-O125`, `juan arroba gmail punto com`, `w.a.s.a.p`. What only looks like one is left alone:
-//! prices, dates, times, measures, addresses, numbers of parts and papers.
+//! cinco cinco…`, `11 y 5550 y 0142`, `2O2-5S5-O125`, `juan arroba gmail punto com`, `w.a.s.a.p`. What only looks like
+//! one is left alone: prices, dates, times, measures, addresses, numbers of parts and papers.
 //!
 //! First the text is made plain (`fold`), then numbers are read as groups of digits (`phone`), and everything that is
 //! words is looked for by regular expressions (`patterns`). All of it is linear in the text. How good it is, a test
@@ -13,6 +13,8 @@ mod phone;
 use std::collections::BTreeSet;
 
 use regex::Regex;
+
+use phone::pieces::Piece;
 
 /// What a message told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,11 +46,13 @@ const PIECES: usize = 12;
 /// What this text tells, each kind once, in their order.
 pub fn find(text: &str) -> Vec<Kind> {
     let folded = fold::fold(text);
+    let joined = fold::joined(&folded);
     let mut found = BTreeSet::new();
-    if phone::told(&folded) {
+    // `c i n c o` is a word only when it is joined.
+    if phone::told(&folded) || joined.len() < folded.trim_end().len() && phone::told(&joined) {
         found.insert(Kind::Phone);
     }
-    patterns::search(&fold::joined(&folded), &mut found);
+    patterns::search(&joined, &mut found);
     found.into_iter().collect()
 }
 
@@ -56,6 +60,18 @@ pub fn find(text: &str) -> Vec<Kind> {
 pub fn is_fragment(text: &str) -> bool {
     let (words, bytes) = FRAGMENT;
     text.len() <= bytes && text.split_whitespace().nth(words).is_none()
+}
+
+/// Whether it may be a part of a number or an address, whatever is said before its other parts.
+pub fn is_piece(text: &str) -> bool {
+    let short = is_fragment(text);
+    Piece::of(text, short).is_some() || short && patterns::hint(&fold::joined(&fold::fold(text)))
+}
+
+/// Whether one text says what another said before, only with the number corrected.
+pub fn corrects(text: &str, former: &str) -> bool {
+    let piece = |text| Piece::of(text, is_fragment(text));
+    piece(text).is_some_and(|new| piece(former).is_some_and(|old| new.corrects(&old)))
 }
 
 /// What is told only by this text together with the messages that the same person sent just before it, oldest first:
@@ -90,6 +106,38 @@ pub fn find_around(previous: &[&str], text: &str, following: &[&str]) -> Vec<Kin
     let alone = find(text);
     let together = find(&[before, &[text], after].concat().join(" "));
     together.into_iter().filter(|kind| !alone.contains(kind)).collect()
+}
+
+/// What is told only by this text together with pieces before and after it, which sentences may part: numbers, mails and
+/// links. See [`is_piece`].
+pub fn find_pieces(before: &[&str], text: &str, after: &[&str]) -> Vec<Kind> {
+    let alone = find(text);
+    let short = is_fragment(text);
+    let mut found = Vec::new();
+    if let Some(own) = Piece::of(text, short) {
+        let pieces = |texts: &mut dyn Iterator<Item = &&str>| {
+            texts.filter_map(|text| Piece::of(text, is_fragment(text))).take(PIECES).collect::<Vec<_>>()
+        };
+        let mut earlier = pieces(&mut before.iter().rev());
+        earlier.reverse();
+        if phone::pieces::told(&earlier, &own, &pieces(&mut after.iter())) {
+            found.push(Kind::Phone);
+        }
+    }
+    if short && patterns::hint(&fold::joined(&fold::fold(text))) {
+        let fragments = |texts: &mut dyn Iterator<Item = &&str>| {
+            texts.copied().filter(|text| is_fragment(text)).take(PIECES).map(str::to_owned).collect::<Vec<_>>()
+        };
+        let mut earlier = fragments(&mut before.iter().rev());
+        earlier.reverse();
+        let (before, after) = (earlier.join(" "), fragments(&mut after.iter()).join(" "));
+        let apart = [find(&before), find(&after)].concat();
+        let together = find(&[&*before, text, &*after].join(" "));
+        let address = |kind: &Kind| matches!(kind, Kind::Email | Kind::Link);
+        found.extend(together.into_iter().filter(|kind| address(kind) && !apart.contains(kind)));
+    }
+    found.retain(|kind| !alone.contains(kind));
+    found
 }
 
 /// Compiles a pattern for folded text. Words are ASCII there, and only with such bounds does the automaton stay the
@@ -193,12 +241,25 @@ mod tests {
     }
 
     #[test]
+    fn pieces_of_addresses_are_put_together_over_sentences() {
+        let sentence = "mañana paso a ver la obra con el material que falta";
+        assert!(is_piece("11") && is_piece("arroba gmail") && !is_piece("dale, gracias") && !is_piece(sentence));
+        assert_eq!(find_pieces(&["juan.obras", sentence], "arroba gmail", &[]), [Kind::Email]);
+        assert_eq!(find_pieces(&["obrasnorte", sentence], ".com", &[]), [Kind::Link]);
+        assert_eq!(find_pieces(&["11", sentence], "5550", &["dale", sentence, "0142"]), [Kind::Phone]);
+        assert_eq!(find_pieces(&["juan arroba gmail", sentence], "punto com?", &["no"]), [], "that is told without it");
+        assert_eq!(find_pieces(&["¿qué medida?", sentence], "45", &["12500"]), []);
+    }
+
+    #[test]
     fn a_long_message_is_read_to_its_end() {
         // Were the reading quadratic in any of these, this would take minutes.
-        for unit in
-            ["1 ", "1; ", "uno ", "a@", "w.", "@ ", "1.", "mi ", "arroba ", "www ", "\u{fdfa}", "1️⃣", "1 y ", "doble "]
-        {
-            let long = unit.repeat(8_000 / unit.chars().count());
+        for unit in [
+            "1 ", "1; ", "uno ", "a@", "w.", "@ ", "1.", "mi ", "arroba ", "www ", "\u{fdfa}", "1️⃣", "1 y ", "doble ",
+            "1x", "11x5550x", "1 o ", "o l ", "1, ", "cero y ", "1 a ", "_arroba", "w ", "01 ", "1 pesos ", "cien ",
+            "1.1 ", "2 ceros ", "11 con ", "15/06 y ", "aarroba", "busco ",
+        ] {
+            let long = unit.repeat(10_000 / unit.chars().count());
             assert_eq!(find(&format!("{long} llamame al 11 5550 0142")).first(), Some(&Kind::Phone), "after {unit:?}");
         }
     }
@@ -210,13 +271,20 @@ mod tests {
         fn no_text_makes_it_panic(text: String, previous: Vec<String>) {
             let previous: Vec<_> = previous.iter().map(String::as_str).collect();
             let _ = (find(&text), find_across(&previous, &text), find_around(&[], &text, &previous));
+            let _ = (is_piece(&text), find_pieces(&previous, &text, &previous), corrects(&text, &text));
+        }
+
+        #[test]
+        fn the_id_of_a_job_tells_nothing(id: u128) {
+            prop_assert_eq!(find(&uuid::Uuid::from_u128(id).to_string()), []);
         }
 
         #[test]
         fn nor_one_made_of_what_it_knows(words in proptest::collection::vec(
             "[0-9oils]{1,4}|uno|once|veinte|y|doble|arroba|punto|gmail|com|[@.,/()$+:-]|wsp|insta|mi|es|\u{20e3}|ñ|１", 0..60,
         ), blank in "[ .]?") {
-            let _ = find(&words.join(&blank));
+            let text = words.join(&blank);
+            let _ = (find(&text), find_pieces(&[&text, &text], &text, &[]));
         }
 
         #[test]

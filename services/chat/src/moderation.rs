@@ -184,6 +184,11 @@ impl Settings {
         self.cover(kind.as_str_name().trim_start_matches("ROOM_KIND_"))
     }
 
+    /// Those kinds as rows name them.
+    fn kinds(&self) -> Vec<String> {
+        self.moderated_rooms.iter().map(|kind| kind.to_uppercase()).collect()
+    }
+
     /// Whether a text may not be what a room of this kind is called.
     pub(crate) fn forbids(&self, kind: RoomKind, text: &str) -> bool {
         self.covers(kind) && !contact::find(text).is_empty()
@@ -219,8 +224,8 @@ impl Chat {
         Ok(standing.shown(now, &before))
     }
 
-    /// What a text tells that it may not tell in this room, also together with what its sender wrote just before. The
-    /// caller holds the room's lock. Reason: `CHAT_BANNED`.
+    /// What a text tells that it may not tell in this room, also together with what its sender told the others in it just
+    /// before, here or elsewhere. The caller holds the room's lock. Reason: `CHAT_BANNED`.
     pub(crate) async fn told(
         &self,
         tx: &mut PgConnection,
@@ -231,7 +236,7 @@ impl Chat {
     ) -> kit::Result<Vec<Kind>> {
         match self.told_alone(tx, room, sender, text, now).await? {
             Some(told) => Ok(told),
-            None => told_lately(tx, room, sender, None, text, now).await,
+            None => self.told_lately(tx, room, sender, None, text, now).await,
         }
     }
 
@@ -253,7 +258,48 @@ impl Chat {
         let (before, after) = around.split_at(around.partition_point(|(sequence, _)| *sequence < message.sequence));
         let [before, after] = [before, after].map(|side| side.iter().map(|(_, text)| &**text).collect::<Vec<_>>());
         let told = contact::find_around(&before, text, &after);
-        if told.is_empty() { told_lately(tx, room, sender, Some(message.id), text, now).await } else { Ok(told) }
+        let told = if told.is_empty() { contact::find_pieces(&before, text, &after) } else { told };
+        if !told.is_empty() {
+            return Ok(told);
+        }
+        self.told_lately(tx, room, sender, Some(message.id), text, now).await
+    }
+
+    /// What a text tells together with what its sender wrote just before, but for the message that is to say it; with a
+    /// piece of a detail, also together with all pieces that the others in the room heard lately.
+    async fn told_lately(
+        &self,
+        tx: &mut PgConnection,
+        room: &LockedRoom,
+        sender: Uuid,
+        except: Option<Uuid>,
+        text: &str,
+        now: DateTime<Utc>,
+    ) -> kit::Result<Vec<Kind>> {
+        let since = now - LATELY;
+        if contact::is_fragment(text) {
+            let mut before = list_lately(&mut *tx, room.id, sender, except, room.last_sequence, since).await?;
+            before.reverse();
+            let before: Vec<_> = before.iter().map(String::as_str).collect();
+            let told = contact::find_across(&before, text);
+            if !told.is_empty() {
+                return Ok(told);
+            }
+        }
+        if !contact::is_piece(text) {
+            return Ok(Vec::new());
+        }
+        lock_pieces(tx, sender).await?;
+        let heard = list_heard(tx, room.id, &self.moderation.kinds(), sender, since).await?;
+        // Who corrects a number tells no second one.
+        let corrected = |at: usize| {
+            let former = &heard[at];
+            let later = heard[at + 1..].iter().find(|later| later.message_id == former.message_id);
+            let instead = later.map(|later| &*later.text).or((except == Some(former.message_id)).then_some(text));
+            instead.is_some_and(|instead| contact::corrects(instead, &former.text))
+        };
+        let before: Vec<_> = (0..heard.len()).filter(|at| !corrected(*at)).map(|at| &*heard[at].text).collect();
+        Ok(contact::find_pieces(&before, text, &[]))
     }
 
     /// What a text tells by itself; nothing, if it may be a part of something that is told in pieces.
@@ -272,7 +318,8 @@ impl Chat {
             return Err(banned());
         }
         let told = contact::find(text);
-        Ok(Some(told).filter(|told| !told.is_empty() || !contact::is_fragment(text)))
+        let part = || contact::is_fragment(text) || contact::is_piece(text);
+        Ok(Some(told).filter(|told| !told.is_empty() || !part()))
     }
 
     /// Whether those who are banned may not be in this room. Reason, if this person is: `CHAT_BANNED`.
@@ -355,21 +402,6 @@ impl Chat {
 pub(crate) struct Struck {
     warning: Warning,
     banned: bool,
-}
-
-/// What a text tells together with what its sender wrote just before, but for the message that is to say it.
-async fn told_lately(
-    tx: &mut PgConnection,
-    room: &LockedRoom,
-    sender: Uuid,
-    except: Option<Uuid>,
-    text: &str,
-    now: DateTime<Utc>,
-) -> kit::Result<Vec<Kind>> {
-    let mut before = list_lately(tx, room.id, sender, except, room.last_sequence, now - LATELY).await?;
-    before.reverse();
-    let before: Vec<_> = before.iter().map(String::as_str).collect();
-    Ok(contact::find_across(&before, text))
 }
 
 /// Whether an administrator has decided that a message was wrong.

@@ -27,6 +27,15 @@ fn names_own(plain: &str) -> bool {
     OWN.captures_iter(plain).any(|found| !SENTENCE.is_match(&found["name"]))
 }
 
+/// Whether some of it stands in none but mails and links, which may be told in pieces.
+pub(super) fn hint(plain: &str) -> bool {
+    HINT.is_match(plain)
+}
+
+static HINT: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(r"@ | \b{arroba} | \b{provider}\b | \b(?:punto|dot|com|www|https?)\b | \.[a-z]{2,3}(?:\.[a-z]{2})?\s*$")
+});
+
 /// Compiles a pattern in which `{name}` stands for a part from [`PARTS`].
 fn pattern(text: &str) -> Regex {
     let whole = PARTS.iter().rev().fold(text.to_owned(), |text, (name, part)| text.replace(name, part));
@@ -39,7 +48,12 @@ const PARTS: &[(&str, &str)] = &[
     ("{close}", r"\s*[)\]}>]?\s*"),
     // A dot, said or written, in any brackets.
     ("{dot}", r"{open}(?:[.·•]|\bpunto\b|\bdot\b){close}"),
-    ("{provider}", r"(?:gmail|hotmail|outlook|yahoo|live|icloud|proton(?:mail)?|ymail|msn|fibertel|arnet)"),
+    ("{arroba}", r"arr?o[bv]a"),
+    (
+        "{provider}",
+        r"(?:g\s?mail|ge?mail|g[im]+e?[ia]l|[yj]imeil|gmeil|[hj]ot\s?m[ae]?il|hotmal|outloo?k|[yi]ah?oo?|live|icloud
+            |proton(?:mail)?|ymail|msn|fibertel|arnet)",
+    ),
     // Ends of names that no Spanish sentence begins with after a forgotten blank, as it would with `es` or `me`.
     (
         "{tld}",
@@ -48,23 +62,28 @@ const PARTS: &[(&str, &str)] = &[
     ),
     (
         "{network}",
-        r"(?:inst(?:a|r)gra[mn]|insta|ig|facebook|face|fe[iy]s(?:b\w+)?|fb|tik\s?tok|linkedin|twitter|youtube|messenger
-            |telegra[mn]|tg|discord|skype|signal)",
+        r"(?:ins?t[ar]{0,3}gr?a[mn]|insta|ig|fa[cs]eb\w+|face|fe[iy]s(?:b\w+)?|fb|tik\s?tok|linkedin|twitter|youtube
+            |messenger|telegra[mn]|tg|discord|skype|signal)",
     ),
     (
         "{reach}",
         r"\b(?:busc[ao]|busque|segui|agreg[ao]|agregue|escrib[aio]|habl[ae]|mand[ao]|contact[ao]|encontr|ubic[ao]|pas[ao]
             |arregl|charl|mensaje|sigamos|sumate|llam[ao]|manda|dej[ao]|estoy|estamos|soy|somos)\w*",
     ),
+    ("{findme}", r"\b(?:busca|busque|encontra|encuentra|segui|agrega)\w*(?:me|nos)\b"),
 ];
 
 static MAIL: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
         r"[a-z0-9][a-z0-9._%+-]*(?:@|\s+@\s+|@\s+)[a-z0-9-]+(?:\.[a-z0-9-]+)*\.[a-z]{2,}
         | [a-z0-9][a-z0-9._%+-]*
-          (?: @ | \s+@\s+ | @\s+ | {open}\barr?oba\b{close} | \s*[(\[{<]\s*(?:at|arroba)\s*[)\]}>]\s* | \s+at\s+ )
+          (?: @ | \s+@\s+ | @\s+ | {open}\b{arroba}\b{close} | \s*[(\[{<]\s*(?:a|at|{arroba})\s*[)\]}>]\s* | \s+at\s+ )
           (?: {provider}\b(?:{dot}{tld})* | [a-z0-9][a-z0-9-]*(?:{dot}[a-z0-9-]+)*(?:{dot}|,){tld} )
-        | \b{provider}(?:{dot}|\s+)com\b
+        | [a-z0-9][a-z0-9._%+-]*\s?@\s?{provider}
+        | \b(?:correo|e-?mail|mail)(?:\s+\S+){0,2}?\s+[a-z]{3,}[0-9._][a-z0-9._]*\s+(?:(?:en|de|del)\s+)?{provider}\b
+        | {arroba}{provider}\b | \b[a-z0-9._-]{2,}{arroba}\s?(?:{provider}\b|[a-z0-9-]+\s?punto)
+        | \b{provider}(?:{dot}|\s*(?:punto\s*)?)com\b
+        | \b(?:correo|e-?mail|mail)\s*(?:es\b|:)\s*\S{4,}(?:\s+\S+)?\s+(?:(?:en|de|del)\s+)?{provider}\b
         | \b[a-z0-9]+[._-][a-z0-9._-]*[a-z0-9]\s+en\s+{provider}\b
         | \bmi\s+(?:gmail|hotmail|yahoo|outlook)\s*(?:es\b|:)\s*\w",
     )
@@ -75,12 +94,18 @@ static LINK: LazyLock<Regex> = LazyLock::new(|| {
         r"\bh(?:tt|xx)ps?\s*:\s*/
         | \bwww{dot}[a-z0-9] | \bwww\s+\S+\s+com\b
         | \b(?:wa|t|m|fb|ig)(?:{dot})me\s*/
-        | \b(?:bit|cutt|ow){dot}ly\s*/ | \blinktr{dot}ee | \bgoo{dot}gl
+        | \b(?:bit|cutt|ow)(?:{dot}|\s+)ly\s*/ | \blinktr{dot}ee | \bgoo{dot}gl
         | \b[a-z0-9-]*[a-z][a-z0-9-]*\.(?:[a-z0-9-]+\.)*{tld}
         | \b[a-z0-9-]*[a-z][a-z0-9-]*\.(?:es|me|co|to|eu|us)/
         | \b[a-z0-9][a-z0-9-]+(?:{dot}|,)com\b
-        | \bpunto\s*com\b
-        | \bpunto\s+(?:net|org|info)\b",
+        | punto\s*com\b
+        | \bpunto\s+(?:net|org|info|ar)\b
+        | \b[a-z0-9-]{4,}\s+punto\s+(?:app|shop|store|site|dev|uy|cl|mx)\b
+        | \b[a-z0-9-]{3,}\s*\.\s*c\s+o\s+m\b
+        | \b(?:pagina|web|sitio)\s+(?:\S+\s+){0,3}?[a-z0-9-]{4,}\s+com\b
+        | \b[a-z0-9-]{3,}\s+com\s+(?:ar|ni|uy|mx|pe|py|bo)\b
+        | \b[a-z0-9]{4,}[*_/~|]com\b
+        | \b[a-z0-9-]{3,}\s+\.\s*(?:org|shop|store|site|ar)\b",
     )
 });
 
@@ -102,7 +127,16 @@ static HANDLE: LazyLock<Regex> = LazyLock::new(|| {
         | {reach}(?:\s+\S+){0,4}?\s+(?:en|por|x|al|a)\s+(?:el\s+|mi\s+|un\s+)?{network}\b
         | \b{network},?\s+(?:busca|se\s+llama)
         | \b(?:en|por|x)\s+(?:el\s+)?{network}\s+(?:\S+\s+){0,2}?(?:soy|somos|estoy|estamos|como|me\s+encontras)\b
-        | \barroba\s?\w+\s+en\s+(?:el\s+|mi\s+)?{network}\b
+        | \b{arroba}\s?\w+\s+en\s+(?:el\s+|mi\s+)?{network}\b
+        | \b(?:pas[ae]|mand[ae]|deja|da|deci|di)(?:me|nos)\s+(?:tu|su)\s+{network}\b
+        | \b(?:(?:escrib|habl|contact|agreg)\w*|busca(?:me|nos))(?:\s+\S+){0,2}?\s+(?:por|x|al|en)\s+(?:el\s+|mi\s+)?tele\b
+        | {findme}(?:\s+\S+){0,3}?\s+(?:en|por)\s+(?:las\s+)?redes\b
+        | {findme}\s+(?:en|por)\s+(?:google|maps|mercado\s?libre|market\s?place|olx)\b
+        | \ben\s+(?:todas\s+)?(?:las\s+|mis\s+)?redes(?:\s+sociales)?\s+(?:soy|somos|estoy|estamos|me\s+encontras)\b
+        | \b(?:segui|mira|entra|visita)\w*\s+(?:\S+\s+){0,2}?(?:mi|nuestr[ao])\s+(?:\w+\s+(?:de|en)\s+)?{network}\b
+        | \bdiscord\s+\S+\#\d{4}
+        | \bgooglea\w*(?:me|nos)\b
+        | \bgoogle(?:\s+maps)?\s+(?:estoy|estamos|soy|somos|figur\w+|aparec\w+)\s+como\b
         | \b(?:al|por|x)\s+(?:el\s+)?(?:face|insta|ig|fb|messenger|tg)\b(?:\s*$|\s*[.,!?]|\s+(?:y|que|asi|es)\b)",
     )
 });
@@ -121,9 +155,14 @@ static SENTENCE: LazyLock<Regex> = LazyLock::new(|| {
 static MESSENGER: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
         r"\b(?:wh?|gu|hu|u)[au]?t*h?[sz]+\s?a+p+s?\b
-        | \b(?:whats|whatapp|wasa|wpp|wsp|wtsp|wzp|wapp)\b
+        | \b(?:whats|whatapp|wasa|wpp|wsp|wtsp|wzp|wapp|w[ahtsz]{2,8}p+s?|wh?as+up)\b
+        | \bw[\s.*_/|-]{1,3}(?:s|p|t[\s.*_/|-]{1,3}s)[\s.*_/|-]{1,3}p\b
+        | \b(?:por|x|en|al|a)\s+(?:la\s+|el\s+)?(?:app|globito)\s+verde\b
         | \b(?:al|el|por|x|tu|su|mi)\s+guasa\b
-        | \b(?:al|por|x|tu|mi|un)\s+(?:wa|wp|ws)\b
+        | \b(?:al|por|x|tu|mi|un|tenes|tiene|tienes|usas|usa)\s+(?:wa|wp|ws|wts)\b
+        | ^\s*(?:wp|ws|wts)\s*\?*\s*$
+        | \bwh?a\s?t?\s?s\s?a\s?p+\b | \btlgrm\b
+        | \b(?:escrib|habl|mand)\w*(?:\s+\S+){0,2}?\s+(?:por|al|x)\s+(?:el\s+)?verde\b
         | \btelegra[mn]\b",
     )
 });

@@ -1,6 +1,11 @@
 //! Phone numbers: the text is read as groups of digits, however each is written, and groups with little between them
 //! as one number. Whether that is a phone follows from its length and beginning, as Argentina, Nicaragua and their
-//! neighbours have them, and from the nearest word that says what it is (`cel`, `factura`).
+//! neighbours have them, and from the nearest word that says what it is (`cel`, `factura`). What stands further apart is
+//! read again by `chain`, and what is told in several messages by `pieces`; both ask for more.
+
+mod chain;
+pub(super) mod pieces;
+mod said;
 
 use std::sync::LazyLock;
 
@@ -11,18 +16,19 @@ use super::regex;
 /// Whether the plain text tells one.
 pub(super) fn told(plain: &str) -> bool {
     let masked = without_amounts(plain);
-    let tokens = read(&masked);
-    numbers(&tokens).iter().any(|number| number.is_phone(&tokens))
+    let tokens = read(&masked, &TOKEN);
+    numbers(&tokens).iter().any(|number| number.is_phone(&tokens)) || chain::told(&masked)
 }
 
 /// Stands for what is no part of a phone, and ends a number.
 const MASK: &str = " \u{1} ";
 
-/// Prices, dates, times, and the numbers of taxpayers and invoices have a form of their own.
+/// Prices, dates, times, ids, and the numbers of taxpayers and invoices have a form of their own.
 fn without_amounts(plain: &str) -> String {
-    // Nobody writes a price of nine digits and more in one piece.
-    let form = |found: &Captures<'_>| match LONG.find(&found[0]) {
-        Some(digits) if found.name("money").is_some() => format!(" {} ", digits.as_str()),
+    let form = |found: &Captures<'_>| match (found.name("money"), found.name("colons")) {
+        // No time has four parts.
+        (_, Some(colons)) => colons.as_str().replace(':', " "),
+        (Some(money), _) => unpriced(money.as_str()).map_or_else(|| MASK.to_owned(), |digits| format!(" {digits} ")),
         _ => MASK.to_owned(),
     };
     let rest = FORMS.replace_all(plain, form);
@@ -30,11 +36,29 @@ fn without_amounts(plain: &str) -> String {
     FIGURE.replace_all(&rest, amount).into_owned()
 }
 
+/// The digits of what is written like a price and is none: nobody writes one of nine digits and more in one piece, nor
+/// `0142 pesos` or `11 5550 4142 pesos`.
+fn unpriced(money: &str) -> Option<&str> {
+    if let Some(long) = LONG.find(money) {
+        return Some(long.as_str());
+    }
+    let digits = money.trim_matches(|c: char| !c.is_ascii_digit());
+    let groups: Vec<_> = digits.split(' ').filter(|group| !group.is_empty()).collect();
+    let length: usize = groups.iter().map(|group| group.len()).sum();
+    let (last, others) = groups.split_last()?;
+    let thousands = !others.is_empty() && groups[1..].iter().all(|group| group.len() == 3);
+    let zero = groups.iter().any(|group| group.len() > 2 && group.starts_with('0'));
+    let parted = !others.is_empty() && length >= 10 && last.len() == 4 && !last.ends_with("00");
+    Some(digits).filter(|digits| !digits.contains(['.', ',']) && !thousands && (zero || parted))
+}
+
 static FORMS: LazyLock<Regex> = LazyLock::new(|| {
     regex(
         r"(?x)
-        (?P<money>(?:\$|\busd|\bars)\s*[\d.,]*\d
-            | \b\d[\d.,]*\s*(?:mil|millon|millones|pesos|dolares|cordobas|usd|lucas|palos)\b)
+        \b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b
+        | (?P<colons>\b\d\d?(?::\d\d?){3,}\b)
+        | (?P<money>(?:\$|\busd|\bars)\s*[\d.,]*\d
+            | \b\d[\d.,\x20]{0,20}\s*(?:mil|millon|millones|pesos|dolares|cordobas|usd|lucas|palos)\b)
         | \b(?:0?[1-9]|[12]\d|3[01])[/.-](?:0?[1-9]|1[0-2])[/.-](?:19|20)\d\d\b
         | \b(?:19|20)\d\d[/.-]?(?:0[1-9]|1[0-2])[/.-]?(?:0[1-9]|[12]\d|3[01])\b
         | \b(?:[01]?\d|2[0-3])(?::[0-5]\d\b|[.][0-5]\d\s*(?:hs?|am|pm)\b)
@@ -64,6 +88,28 @@ struct Group {
     how: How,
 }
 
+impl Group {
+    /// Whether it is words for so many digits.
+    fn said(&self, length: std::ops::RangeInclusive<usize>) -> bool {
+        self.how == How::Said && length.contains(&self.digits.len())
+    }
+
+    /// Whether it is words for so many digits, and may stand for the zeros at the end of these.
+    fn ends(&self, digits: &str, length: usize) -> bool {
+        self.said(length..=length) && !self.digits.starts_with('0') && digits.ends_with(&"00"[..length])
+    }
+
+    /// Nobody measures or pays `0142`.
+    fn begins_with_zero(&self) -> bool {
+        self.digits.len() > 1 && self.digits.starts_with('0')
+    }
+
+    /// What is measured and paid often ends so.
+    fn ends_with(&self, zeros: &str) -> bool {
+        self.digits.len() > 2 && !self.begins_with_zero() && self.digits.ends_with(zeros)
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum How {
     Written,
@@ -77,28 +123,51 @@ enum How {
 
 static TOKEN: LazyLock<Regex> = LazyLock::new(|| regex(r"[a-z0-9]+|[^a-z0-9]+"));
 
-fn read(plain: &str) -> Vec<Token<'_>> {
+fn read<'a>(plain: &'a str, pattern: &Regex) -> Vec<Token<'a>> {
     let mut tokens = Vec::new();
-    for token in TOKEN.find_iter(plain) {
+    for token in pattern.find_iter(plain) {
         let text = token.as_str();
         if !text.as_bytes()[0].is_ascii_alphanumeric() {
             tokens.push(Token::Gap(text));
             continue;
         }
         let Some(mut group) = group(text) else {
-            tokens.push(Token::Word(text));
+            match (&mut tokens[..], said::several(text)) {
+                // Tres cincos.
+                ([.., Token::Digits(times), Token::Gap(_)], Some(digit))
+                    if matches!(&*times.digits, "2" | "3" | "4") =>
+                {
+                    let times_of = times.digits.parse().unwrap_or(1);
+                    *times = Group { digits: digit.repeat(times_of), how: How::Said };
+                    tokens.pop();
+                }
+                _ => tokens.push(Token::Word(text)),
+            }
             continue;
         };
         match &tokens[..] {
-            // Treinta y dos.
+            // Treinta y dos, ciento treinta y dos.
             [.., Token::Digits(tens), Token::Gap(_), Token::Word("y"), Token::Gap(_)]
-                if tens.how == How::Said
-                    && tens.digits.ends_with('0')
-                    && group.how == How::Said
-                    && tens.digits.len() == 2
-                    && group.digits.len() == 1 =>
+                if tens.said(2..=5) && group.ends(&tens.digits, 1) && !tens.digits.ends_with("00") =>
             {
-                group.digits.insert(0, tens.digits.as_bytes()[0].into());
+                group.digits.insert_str(0, &tens.digits[..tens.digits.len() - 1]);
+                tokens.truncate(tokens.len() - 4);
+            }
+            // Ciento treinta.
+            [.., Token::Digits(hundreds), Token::Gap(gap)]
+                if hundreds.said(3..=5)
+                    && (group.ends(&hundreds.digits, 1) || group.ends(&hundreds.digits, 2))
+                    && hundreds.digits.ends_with("00")
+                    && gap.trim().is_empty() =>
+            {
+                group.digits.insert_str(0, &hundreds.digits[..hundreds.digits.len() - group.digits.len()]);
+                tokens.truncate(tokens.len() - 2);
+            }
+            // Cinco mil quinientos.
+            [.., Token::Digits(thousands), Token::Gap(_), Token::Word("mil"), Token::Gap(_)]
+                if thousands.said(1..=2) && group.said(3..=3) =>
+            {
+                group.digits.insert_str(0, &thousands.digits);
                 tokens.truncate(tokens.len() - 4);
             }
             [.., Token::Word(times @ ("doble" | "triple")), Token::Gap(_)] => {
@@ -116,13 +185,10 @@ fn read(plain: &str) -> Vec<Token<'_>> {
 /// The digits that a word means.
 fn group(word: &str) -> Option<Group> {
     let group = |digits: String, how| Some(Group { digits, how });
-    if let Some((_, digits)) = SAID.iter().find(|(name, _)| *name == word) {
-        return group((*digits).to_owned(), How::Said);
-    }
     if word.bytes().all(|b| b.is_ascii_digit()) {
         return group(word.to_owned(), How::Written);
     }
-    if let Some(digits) = glued(word) {
+    if let Some(digits) = said::digits(word) {
         return group(digits, How::Said);
     }
     let read = word.bytes().map(looks_like).collect::<Option<String>>()?;
@@ -133,22 +199,6 @@ fn group(word: &str) -> Option<Group> {
     }
     let last_only = letters == 1 && word.as_bytes().last().is_some_and(|b| letter(b) && *b != b'o');
     group(read, if last_only { How::Measure } else { How::Disguised })
-}
-
-/// `once5550cerouno` → `11555001`.
-fn glued(word: &str) -> Option<String> {
-    let (mut digits, mut rest) = (String::new(), word);
-    while let Some(first) = rest.chars().next() {
-        let longest = SAID.iter().filter(|(name, _)| rest.starts_with(name)).max_by_key(|(name, _)| name.len());
-        let (length, meant) = match longest {
-            Some((name, meant)) => (name.len(), *meant),
-            None if first.is_ascii_digit() => (1, &rest[..1]),
-            None => return None,
-        };
-        digits.push_str(meant);
-        rest = &rest[length..];
-    }
-    Some(digits)
 }
 
 fn looks_like(b: u8) -> Option<char> {
@@ -163,46 +213,6 @@ fn looks_like(b: u8) -> Option<char> {
     }
 }
 
-const SAID: &[(&str, &str)] = &[
-    ("cero", "0"),
-    ("uno", "1"),
-    ("dos", "2"),
-    ("tres", "3"),
-    ("cuatro", "4"),
-    ("cinco", "5"),
-    ("seis", "6"),
-    ("siete", "7"),
-    ("ocho", "8"),
-    ("nueve", "9"),
-    ("diez", "10"),
-    ("once", "11"),
-    ("doce", "12"),
-    ("trece", "13"),
-    ("catorce", "14"),
-    ("quince", "15"),
-    ("dieciseis", "16"),
-    ("diecisiete", "17"),
-    ("dieciocho", "18"),
-    ("diecinueve", "19"),
-    ("veinte", "20"),
-    ("veintiuno", "21"),
-    ("veintidos", "22"),
-    ("veintitres", "23"),
-    ("veinticuatro", "24"),
-    ("veinticinco", "25"),
-    ("veintiseis", "26"),
-    ("veintisiete", "27"),
-    ("veintiocho", "28"),
-    ("veintinueve", "29"),
-    ("treinta", "30"),
-    ("cuarenta", "40"),
-    ("cincuenta", "50"),
-    ("sesenta", "60"),
-    ("setenta", "70"),
-    ("ochenta", "80"),
-    ("noventa", "90"),
-];
-
 /// Words that stand between parts of one number.
 const BETWEEN: &[&str] =
     &["guion", "raya", "barra", "coma", "espacio", "punto", "despues", "luego", "sigue", "seguido", "termina", "medio"];
@@ -216,8 +226,6 @@ struct Number<'a> {
     last: usize,
     /// Whether a `+` stands before it.
     plus: bool,
-    /// Whether its groups are parted as those of a phone seldom are: `11:5550:0142`.
-    odd: bool,
 }
 
 fn numbers<'a>(tokens: &'a [Token<'_>]) -> Vec<Number<'a>> {
@@ -237,16 +245,15 @@ fn numbers<'a>(tokens: &'a [Token<'_>]) -> Vec<Number<'a>> {
                     Some(number) if open && !lists(gap, number.groups[number.groups.len() - 1], group) => {
                         number.groups.push(group);
                         number.last = at;
-                        number.odd |= parts(gap);
                     }
                     _ => {
                         let plus = gap.trim_end().ends_with('+');
-                        numbers.push(Number { groups: vec![group], first: at, last: at, plus, odd: false });
+                        numbers.push(Number { groups: vec![group], first: at, last: at, plus });
                     }
                 }
                 open = true;
             }
-            Token::Gap(gap) => open &= !parts(gap) || ODD.contains(gap),
+            Token::Gap(gap) => open &= !parts(gap),
             Token::Word("y") => {
                 let next = tokens.get(at + 2);
                 open &= matches!(next, Some(Token::Word(word)) if BETWEEN.contains(word));
@@ -256,9 +263,6 @@ fn numbers<'a>(tokens: &'a [Token<'_>]) -> Vec<Number<'a>> {
     }
     numbers
 }
-
-/// What makes two numbers of two groups, unless together they have the digits of a phone.
-const ODD: &[&str] = &[":", ";", "#", "!", "=", "+"];
 
 /// Whether what stands between two groups makes them two numbers.
 fn parts(gap: &str) -> bool {
@@ -273,13 +277,17 @@ fn lists(gap: &str, before: &Group, after: &Group) -> bool {
 
 impl Number<'_> {
     fn is_phone(&self, tokens: &[Token<'_>]) -> bool {
-        let said = nearest(tokens, self.first, self.last);
         let whole = Candidate::of(&self.groups, self.plus);
+        let said = match nearest(tokens, self.first, self.last) {
+            // None has ten digits.
+            Some(Says::Price) => Some(Says::Other).filter(|_| whole.digits.len() < 10),
+            said => said,
+        };
         if self.plus && (8..=15).contains(&whole.digits.len()) {
             return true;
         }
-        if said == Some(Says::Other) || self.odd && whole.digits.len() < 10 {
-            return false;
+        if said == Some(Says::Other) {
+            return whole.is_unlike_others();
         }
         if whole.is_phone(said) {
             return true;
@@ -336,7 +344,8 @@ impl<'a> Candidate<'a> {
         if self.is_list() {
             return false;
         }
-        let words = self.groups.iter().filter(|group| group.how == How::Said).count();
+        // Who says hundreds says an amount.
+        let words = self.groups.iter().filter(|group| group.said(1..=2)).count();
         if words >= 4 && length >= 8 {
             return true;
         }
@@ -346,6 +355,13 @@ impl<'a> Candidate<'a> {
             return true;
         }
         self.fits_a_plan()
+    }
+
+    /// `11 5550 0142`, which is no number of a part or a paper, whatever is said of it.
+    fn is_unlike_others(&self) -> bool {
+        let lengths: Vec<_> = self.groups.iter().map(|group| group.digits.len()).collect();
+        let round = self.groups.iter().any(|group| group.ends_with("0"));
+        lengths == [2, 4, 4] && self.digits.starts_with("11") && (!round || self.groups[2].begins_with_zero())
     }
 
     fn is_price(&self) -> bool {
@@ -376,7 +392,7 @@ impl<'a> Candidate<'a> {
         let single = lengths.contains(&1) && self.groups.iter().all(|group| !group.digits.starts_with('0'));
         let hours = lengths.len() >= 4 && lengths.iter().all(|length| *length <= 2) && single;
         let few = lengths.iter().filter(|length| **length == 1).count() < 6;
-        self.groups.iter().all(|group| group.how == How::Written)
+        self.groups.iter().all(|group| group.how == How::Written || group.said(3..=5))
             && (hours && few || matches!(lengths[..], [5, 5] | [6, 6] | [3..=6, 4..=6, 1..=2]))
     }
 
@@ -416,6 +432,7 @@ impl<'a> Candidate<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Says {
     Phone,
+    Price,
     Other,
 }
 
@@ -433,6 +450,7 @@ fn nearest(tokens: &[Token<'_>], first: usize, last: usize) -> Option<Says> {
     };
     let says = |word: &str| match () {
         () if PHONE.is_match(word) => Some(Says::Phone),
+        () if PRICE.is_match(word) => Some(Says::Price),
         () if OTHER.is_match(word) => Some(Says::Other),
         () => None,
     };
@@ -456,9 +474,11 @@ static OTHER: LazyLock<Regex> = LazyLock::new(|| {
         r"(?x)^(?:codigos?|cod|refs?|referencia|series?|modelos?|facturas?|remitos?|recibos?|cuit|cuil|dni|documento|cedula
         |ruc|cbu|cvu|cuenta|pedidos?|orden|ot|expediente|poliza|tracking|seguimiento|reclamo|medidor|lote|normas?|iram
         |patente|isbn|catalogo|catastral|partida|repuestos?|articulos?|art|sku|ticket|comprobante|operacion|matricula
-        |pieza|tramite|clave|version|precios?|medidas?|presupuest\w*|rev|build|cuesta|total|transferi|cuota)$",
+        |pieza|tramite|clave|version|medidas?|presupuest\w*|rev|build|transferi)$",
     )
 });
+
+static PRICE: LazyLock<Regex> = LazyLock::new(|| regex("^(?:precios?|cuesta|total|cuota)$"));
 
 #[cfg(test)]
 mod tests {
@@ -466,11 +486,22 @@ mod tests {
 
     #[test]
     fn tens_and_doubles_are_said_in_several_words() {
-        let digits =
-            |text| numbers(&read(text)).iter().map(|n| Candidate::of(&n.groups, false).digits).collect::<Vec<_>>();
+        let digits = |text| {
+            numbers(&read(text, &TOKEN)).iter().map(|n| Candidate::of(&n.groups, false).digits).collect::<Vec<_>>()
+        };
         assert_eq!(digits("once, cuarenta y dos, doble cinco y tres"), ["114255", "3"]);
         assert_eq!(digits("2o2-5s y 10l"), ["20255", "101"]);
         assert_eq!(digits("10l 20l 30l"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_phone_is_no_price_because_somebody_says_so() {
+        for phone in ["11 5550 0142 pesos", "cuesta $1155500142", "11 5551 4142 pesos", "el total es 11 5550 0142"] {
+            assert!(told(phone), "{phone}");
+        }
+        for price in ["45 050 500 pesos", "1200 1350 1480 pesos", "150 200 3500 pesos", "0,50 usd", "total 4550 1225"] {
+            assert!(!told(price), "{price}");
+        }
     }
 
     #[test]

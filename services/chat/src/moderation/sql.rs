@@ -230,3 +230,91 @@ pub(super) async fn delete_infractions(db: impl PgExecutor<'_>, user: Uuid) -> k
     sqlx::query!("delete from infractions where user_id = $1", user).execute(db).await?;
     Ok(())
 }
+
+/// Lets nobody else look for the pieces that this person tells until the transaction ends, or of two that are sent at
+/// once in two rooms, neither would find the other. Whoever asks holds a room's lock already and takes no other one.
+pub(super) async fn lock_pieces(tx: &mut PgConnection, sender: Uuid) -> kit::Result<()> {
+    sqlx::query!("select pg_advisory_xact_lock(hashtextextended($1::uuid::text, 2))", sender).execute(tx).await?;
+    Ok(())
+}
+
+/// What others have heard.
+pub(super) struct Heard {
+    pub(super) message_id: Uuid,
+    pub(super) text: String,
+}
+
+/// What somebody told the same people lately, in the order in which they heard it: in this room and, if it is a pair's,
+/// in its others of these kinds; also what messages said before they were edited or deleted. Only what happened last in
+/// each room, and in the rooms that were used last.
+pub(super) async fn list_heard(
+    db: impl PgExecutor<'_>,
+    room: Uuid,
+    kinds: &[String],
+    sender: Uuid,
+    since: DateTime<Utc>,
+) -> kit::Result<Vec<Heard>> {
+    let mut heard = sqlx::query_as!(
+        Heard,
+        r#"with near as (
+               select id, last_sequence from rooms where id = $1
+               union
+               select theirs.id, theirs.last_sequence
+               from rooms here
+               cross join unnest($2::text[]) as covered (kind)
+               -- `DEAL`, both ids, and the subject, parted by blanks; see `Chat::pair`.
+               cross join lateral (
+                   select covered.kind || substr(here.pair, length(here.kind) + 1, 74) as both_of_them
+               ) named
+               cross join lateral (
+                   select id, last_sequence from rooms
+                   where pair ~>=~ (named.both_of_them || ' ') and pair ~<~ (named.both_of_them || '!')
+                   order by last_activity_at desc nulls last limit 20
+               ) theirs
+               where here.id = $1 and here.pair is not null
+           ),
+           recent as (
+               select m.id, m.text, m.created_at, not m.censored and m.deleted_at is null as shown
+               from near cross join lateral (
+                   (select id, sender_id, text, created_at, edited_at, censored, deleted_at from messages
+                    where room_id = near.id
+                    order by sequence desc limit 30)
+                   union all
+                   (select id, sender_id, text, created_at, edited_at, censored, deleted_at from messages
+                    where room_id = near.id and change > sent_change and sequence <= near.last_sequence - 30
+                    order by change desc limit 30)
+               ) m
+               where m.sender_id = $3 and (m.created_at >= $4 or m.edited_at >= $4)
+           ),
+           former as (
+               select m.id, m.created_at, v.position, v.text, v.replaced_at, v.cause
+               from recent m cross join lateral (
+                   select position, text, replaced_at, cause from versions
+                   where message_id = m.id and replaced_at >= $4
+                   order by position desc limit 40
+               ) v
+           ),
+           heard as (
+               select id, position, text,
+                   coalesce(lag(replaced_at) over (partition by id order by position), created_at) as at,
+                   -- What was censored at once, nobody has heard.
+                   cause in ('EDITED', 'DELETED') as shown
+               from former
+               union all
+               select id, null, text, coalesce(latest.at, created_at), shown
+               from recent left join (select id, max(replaced_at) as at from former group by id) latest using (id)
+           )
+           select id as "message_id!", text as "text!" from heard
+           where shown and at >= $4 and text <> $5
+           order by at desc, id desc, position desc nulls first limit 60"#,
+        room,
+        kinds,
+        sender,
+        since,
+        super::CENSORED
+    )
+    .fetch_all(db)
+    .await?;
+    heard.reverse();
+    Ok(heard)
+}
