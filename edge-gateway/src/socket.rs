@@ -8,6 +8,7 @@ mod bridge;
 pub mod faces;
 mod farewell;
 pub mod names;
+mod positions;
 mod upstream;
 
 use std::convert::Infallible;

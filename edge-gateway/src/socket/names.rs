@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 /// What `chat` takes.
 const LONGEST: usize = 200;
-/// Whole numbers below it are exact in every client.
+/// From here on a fraction has no digits behind its point, so it was a whole number.
 const EXACT: f64 = (1u64 << 53) as f64;
 const JSON: &str = "json:";
 const OURS: &str = "edge:";
@@ -22,8 +22,8 @@ pub fn kept(name: Option<&Value>) -> Result<String, TooLong> {
         // An empty field of a form is no name, and must not make all messages one.
         None | Some(Value::Null) => String::new(),
         Some(Value::String(text)) if text.is_empty() => String::new(),
-        // Larger ones have lost digits, so that two would be one.
-        Some(Value::Number(number)) if number.as_f64().is_some_and(|n| n.fract() == 0.0 && n.abs() >= EXACT) => {
+        // Whole numbers beyond 64 bits have lost digits, so that two would be one.
+        Some(Value::Number(number)) if number.as_f64().is_some_and(|n| number.is_f64() && n.abs() >= EXACT) => {
             return Err(TooLong);
         }
         Some(Value::String(text)) if !text.starts_with(JSON) && !text.starts_with(OURS) => text.clone(),
@@ -59,6 +59,8 @@ mod tests {
         for name in [
             json!("cmsg_1"),
             json!(7),
+            json!(9_007_199_254_740_993_i64),
+            json!(u64::MAX),
             json!(0.5),
             json!(true),
             json!(["a", {"b": null}]),

@@ -16,14 +16,14 @@ use kit::seal::random;
 use prost::Message as _;
 use proto::chat::v1::client_frame::Frame as Said;
 use proto::chat::v1::server_frame::Frame as Heard;
-use proto::chat::v1::{AskOnline, ClientFrame, ClosingReason, Message, Open, Ping, ServerFrame};
+use proto::chat::v1::{AskOnline, ClientFrame, ClosingReason, Message, Open, Ping, Positions, ServerFrame};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status, Streaming};
 
 use crate::Edge;
-use crate::socket::names;
+use crate::socket::{names, positions};
 
 /// How long `chat` may be away before the client is told.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -31,6 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const TRY: Duration = Duration::from_secs(5);
 /// Between two tries, at first and at most; each is cut by chance, so that not all sockets try at once.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(4));
+/// A connection may have been dead for so long when that is noticed.
+const UNNOTICED: Duration = Duration::from_secs(30);
 /// What may be unconfirmed, in frames and in bytes; with more the client is not read.
 const UNCONFIRMED: (usize, usize) = (32, 128 << 10);
 /// Frames on their way to `chat`: everything unconfirmed, each with its ping, and what is confirmed by nothing.
@@ -41,6 +43,8 @@ struct Line {
     frames: Streaming<ServerFrame>,
     /// The change after which the room is told.
     since: Option<i64>,
+    /// The same of each room of an inbox with messages.
+    positions: Option<Positions>,
     // Boxed, because the queue reserves room for 32 of them at once.
     queue: mpsc::Sender<Box<ClientFrame>>,
 }
@@ -96,13 +100,16 @@ pub struct Upstream {
     edge: Edge,
     context: Context,
     caller: Caller,
-    /// Of a room: `since` is the last change that was handed on, once there is one.
+    /// Of a room: `since` is the last change that was handed on, once there is one. Of an inbox with messages:
+    /// `positions` are these, by number.
     open: Open,
     state: State,
     /// Everything missed has been read, of the stream that stands.
     live: bool,
     /// Whether a stream has broken before.
     resumed: bool,
+    /// Since when receipts may have been missed.
+    deaf: Option<Instant>,
     /// Whether the client knows that everything it had missed has been told.
     told_live: bool,
     unconfirmed: VecDeque<Unconfirmed>,
@@ -116,17 +123,18 @@ impl Upstream {
     pub async fn open(edge: &Edge, caller: Caller, bearer: &str, open: Open) -> Result<Self, Status> {
         // The request ends with the upgrade, and the stream does not: no deadline.
         let context = Context { authorization: Some(bearer.into()), deadline: None, ..context::current() };
-        let line = connect(edge.clone(), context.clone(), open.clone()).await?;
+        let mut line = connect(edge.clone(), context.clone(), open.clone()).await?;
         Ok(Self {
             edge: edge.clone(),
             context,
             caller,
             // What is behind the room's end is not what the client waits for: a number of another room, or of a
             // database that was put back.
-            open: Open { since: line.since, ..open },
+            open: Open { since: line.since, positions: line.positions.take().map(positions::sorted), ..open },
             state: State::Stands(line),
             live: false,
             resumed: false,
+            deaf: None,
             told_live: false,
             unconfirmed: VecDeque::new(),
             bytes: 0,
@@ -148,12 +156,11 @@ impl Upstream {
                     draft.client_msg_id = names::make();
                 }
                 let name = draft.client_msg_id.clone();
-                return self.keep(By::Name(name), Said::Send(send));
+                // Who is told no messages is not told their own either.
+                let by = if self.inbox() && !self.open.messages { self.pong() } else { By::Name(name) };
+                return self.keep(by, Said::Send(send));
             }
-            Said::Read(_) | Said::Edit(_) | Said::Delete(_) => {
-                self.pings += 1;
-                By::Pong(self.pings)
-            }
+            Said::Read(_) | Said::Edit(_) | Said::Delete(_) => self.pong(),
             // Of no use later. An inbox asks again by itself.
             said => {
                 if let State::Stands(line) = &self.state {
@@ -165,21 +172,22 @@ impl Upstream {
         self.keep(by, said);
     }
 
+    /// The answer to a ping that is still to be sent.
+    fn pong(&mut self) -> By {
+        self.pings += 1;
+        By::Pong(self.pings)
+    }
+
     fn keep(&mut self, by: By, said: Said) {
         let frame = Box::new(ClientFrame { frame: Some(said) });
         self.bytes += frame.encoded_len();
         self.unconfirmed.push_back(Unconfirmed { by, frame, sent: false, resent: false });
         // After a break it goes with the others, when it is known what the former stream had confirmed.
-        if self.ready() {
+        if self.live || !self.resumed {
             self.send_rest();
         }
     }
 
-    fn ready(&self) -> bool {
-        self.live || !self.resumed || self.inbox()
-    }
-
-    /// An inbox has no order, so it cannot be continued.
     fn inbox(&self) -> bool {
         self.open.room.is_none()
     }
@@ -233,6 +241,7 @@ impl Upstream {
         tracing::debug!(user.id = %self.caller.id, "a stream to chat broke");
         metrics::counter!("socket_streams_broken_total").increment(1);
         (self.live, self.resumed) = (false, true);
+        self.deaf.get_or_insert_with(Instant::now);
         for unconfirmed in &mut self.unconfirmed {
             unconfirmed.resent |= std::mem::take(&mut unconfirmed.sent);
         }
@@ -240,11 +249,11 @@ impl Upstream {
         self.state = State::Broken(Instant::now(), 0, self.retry(pause));
     }
 
-    fn found(&mut self, line: Line) {
+    fn found(&mut self, mut line: Line) {
         self.open.since = line.since;
+        self.open.positions = line.positions.take().map(positions::sorted);
         self.state = State::Stands(line);
         if self.inbox() {
-            self.send_rest();
             // Who came and went meanwhile.
             self.say(Said::AskOnline(AskOnline {}));
         }
@@ -252,9 +261,12 @@ impl Upstream {
 
     fn retry(&self, pause: Duration) -> Retry {
         let pause = some_of(pause.min(PAUSES.1));
-        let (edge, context, open) = (self.edge.clone(), self.context.clone(), self.open.clone());
+        let (edge, context, mut open) = (self.edge.clone(), self.context.clone(), self.open.clone());
+        let deaf = self.deaf;
         Box::pin(async move {
             tokio::time::sleep(pause).await;
+            let away = deaf.map(|since| since.elapsed() + UNNOTICED).unwrap_or_default();
+            open.away_ms = away.as_millis() as i64;
             connect(edge, context, open).await
         })
     }
@@ -263,7 +275,7 @@ impl Upstream {
     fn heard(&mut self, frame: ServerFrame) -> Option<Event> {
         match &frame.frame {
             Some(Heard::Message(message)) => {
-                if !self.is_news(message, frame.change) {
+                if !self.is_news(message, frame.room_number, frame.change) {
                     return None;
                 }
             }
@@ -273,8 +285,8 @@ impl Upstream {
                 return None;
             }
             Some(Heard::Live(live)) => {
-                self.reached(live.change);
-                self.live = true;
+                self.reached(frame.room_number, live.change);
+                (self.live, self.deaf) = (true, None);
                 self.send_rest();
                 // The client of a stream that broke has been live all the time.
                 if std::mem::replace(&mut self.told_live, true) {
@@ -294,30 +306,43 @@ impl Upstream {
                 };
                 return Some(Event::Over(ending));
             }
+            Some(Heard::Removed(_)) => {
+                if let Some(positions) = &mut self.open.positions {
+                    positions::leave(positions, frame.room_number);
+                }
+            }
             Some(Heard::Opened(_)) | None => return None,
             Some(_) => {}
         }
-        self.reached(frame.change);
+        self.reached(frame.room_number, frame.change);
         Some(Event::Frame(Box::new(frame)))
     }
 
     /// Whether a message is one that the client waits for. Those without a change answer a repeat: of the client's own
     /// doing it is told again; where only we repeated, it is told in its place, before or after.
-    fn is_news(&mut self, message: &Message, change: i64) -> bool {
-        let since = self.open.since.unwrap_or_default();
+    fn is_news(&mut self, message: &Message, room: i64, change: i64) -> bool {
+        let since = match &self.open.positions {
+            Some(positions) => positions::change(positions, room),
+            None => self.open.since.unwrap_or_default(),
+        };
         let own = message.sender_number == self.caller.number;
         let at = if own { self.position(&By::Name(message.client_msg_id.clone())) } else { None };
         let confirmed = at.and_then(|at| self.take(at));
         if change > 0 {
-            return self.inbox() || change > since;
+            return change > since;
         }
-        confirmed.is_some_and(|confirmed| self.inbox() || !confirmed.resent || message.change <= since)
+        confirmed.is_some_and(|confirmed| !confirmed.resent || message.change <= since)
     }
 
     /// Notes from where to continue.
-    fn reached(&mut self, change: i64) {
-        if change > 0 && !self.inbox() {
-            self.open.since = self.open.since.max(Some(change));
+    fn reached(&mut self, room: i64, change: i64) {
+        if change <= 0 {
+            return;
+        }
+        match &mut self.open {
+            Open { positions: Some(positions), .. } => positions::reach(positions, room, change),
+            Open { room: Some(_), since, .. } => *since = Some(change).max(*since),
+            _ => {}
         }
     }
 
@@ -351,7 +376,7 @@ async fn connect(edge: Edge, context: Context, open: Open) -> Result<Line, Statu
         let mut frames = edge.chat_streams().connect(said).await?.into_inner();
         match frames.message().await? {
             Some(ServerFrame { frame: Some(Heard::Opened(opened)), .. }) => {
-                Ok(Line { frames, since: opened.since, queue })
+                Ok(Line { frames, since: opened.since, positions: opened.positions, queue })
             }
             Some(ServerFrame { frame: Some(Heard::Closing(_)), .. }) | None => Err(Status::unavailable("going away")),
             Some(_) => Err(Status::internal("chat began a stream with something else")),

@@ -111,6 +111,11 @@ async fn messages_are_sent_read_changed_and_deleted() {
     story.tell("POST", &post(named.clone()).await);
     let again = post(named).await;
     assert_eq!((again.status, &again.body["message_id"]), (201, &json!(1)));
+    let huge = world.post(messages).bearer_auth(&ana.token).header("content-type", "application/json");
+    let huge = huge.body(format!(r#"{{"room": {room}, "content": "x", "client_msg_id": 123456789012345678901}}"#));
+    let huge = world.ask(huge).await;
+    let words = "Un número tan grande pierde cifras. Envíelo como texto.";
+    assert_eq!((huge.status, &huge.body), (400, &json!({ "client_msg_id": [words] })));
     let multipart = |field: &'static str, name: &'static str, bytes: Vec<u8>| {
         let form = form(field, name, bytes).text("room", room.to_string());
         world.ask(world.post(messages).bearer_auth(&ana.token).multipart(form))
@@ -159,6 +164,11 @@ async fn messages_are_sent_read_changed_and_deleted() {
         assert_eq!(read(empty, &caro).await.body["count"], json!(0), "{empty}");
     }
     story.tell("GET of a room that is no number", &read("/api/chat/messages/?room=toro", &ana).await);
+    for none in ["null", "undefined"] {
+        let answer = read(&format!("/api/chat/messages/?room={none}"), &ana).await;
+        let words = "'room' debe ser un id numérico válido.";
+        assert_eq!((answer.status, &answer.body), (400, &json!({ "detail": words })), "{none}");
+    }
     let last = "/api/chat/messages/last_messages/";
     assert_eq!(numbers(&read(&format!("{last}?room=1&limit=2"), &ana).await), [3, 4]);
     assert_eq!(numbers(&read(&format!("{last}?room=1&limit=toro"), &ana).await), [1, 2, 3, 4]);
@@ -206,6 +216,12 @@ async fn messages_are_sent_read_changed_and_deleted() {
     story.tell("PATCH to nothing", &change(&ana, Method::PATCH, json!({ "content": "" })).await);
     story.tell("PATCH by the other one", &change(&beto, Method::PATCH, json!({ "content": "x" })).await);
     assert_eq!(change(&caro, Method::PATCH, json!({ "content": "x" })).await.status, 404);
+    // Also when there is nothing to change.
+    for body in [json!({}), json!({ "read": true })] {
+        for (person, status) in [(&ana, 200), (&beto, 403), (&caro, 404)] {
+            assert_eq!(change(person, Method::PATCH, body.clone()).await.status, status, "{body}");
+        }
+    }
     story.tell("DELETE by the other one", &change(&beto, Method::DELETE, json!({})).await);
     assert_eq!(change(&ana, Method::DELETE, json!({})).await.status, 204);
     assert_eq!(change(&ana, Method::DELETE, json!({})).await.status, 204);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use sqlx::{Connection, PgConnection};
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::sockets::{Refused, Socket};
@@ -33,6 +34,21 @@ impl World {
         let answer = self.call(Method::POST, "/api/chat/messages/", &person.token, form).await;
         assert_eq!(answer.status, 201, "{answer}");
         answer.body
+    }
+
+    /// What a replica of `chat` stores that nobody hears of.
+    async fn stored(&self, room: i64, text: &str) {
+        let mut chat = PgConnection::connect(&self.databases["chat"].url).await.expect("the database answers");
+        let insert = "with place as (
+                 update rooms set last_sequence = last_sequence + 1, last_change = last_change + 1
+                 where number = $1 returning id, last_sequence, last_change
+             )
+             insert into messages (id, room_id, sequence, sent_change, change, sender_id, sender_number, kind, text,
+                 created_at)
+             select gen_random_uuid(), p.id, p.last_sequence, p.last_change, p.last_change, m.user_id, m.user_number,
+                 'TEXT', $2, now()
+             from place p join members m on m.room_id = p.id order by m.position limit 1";
+        sqlx::query(insert).bind(room).bind(text).execute(&mut chat).await.expect("it is stored");
     }
 
     pub(crate) async fn two(&self) -> (Person, Person, i64) {
@@ -353,6 +369,46 @@ async fn a_restart_of_chat_is_noticed_by_nobody() {
 }
 
 #[tokio::test]
+async fn an_inbox_hears_once_what_was_sent_while_its_stream_was_broken() {
+    let world = World::start().await;
+    let (ana, beto, room) = world.two().await;
+    let group = world.group_of(&ana, &[&beto]).await.as_i64().expect("a number");
+    let mut there = world.live(room, &ana).await;
+    let mut inbox = world.socket("/ws/presence/?messages=true", &beto.token).await;
+    there.say(json!({ "text": "antes" })).await;
+    assert_eq!(inbox.until("chat_message").await["text"], "antes");
+    // Twice, because it must know where it stands after it came back, too.
+    for round in ["1", "2"] {
+        world.stop_chat().await;
+        world.stored(room, &format!("en la sala {round}")).await;
+        world.stored(group, &format!("en el grupo {round}")).await;
+        let own = json!({ "type": "chat_message", "room_id": room, "text": "mía", "client_msg_id": round });
+        inbox.say(own).await;
+        world.start_chat().await;
+        let mut missed = [inbox.until("chat_message").await, inbox.until("chat_message").await]
+            .map(|frame| (frame["room_id"].clone(), frame["text"].clone()));
+        missed.sort_by_key(|(room, _)| room.to_string());
+        let expected = [(room, format!("en la sala {round}")), (group, format!("en el grupo {round}"))];
+        assert_eq!(missed, expected.map(|(room, text)| (json!(room.to_string()), json!(text))));
+        let own = inbox.until("chat_message").await;
+        assert_eq!((&own["text"], &own["client_msg_id"]), (&json!("mía"), &json!(round)));
+        there.say(json!({ "text": "después" })).await;
+        assert_eq!(inbox.until("chat_message").await["text"], "después");
+    }
+}
+
+#[tokio::test]
+async fn who_hears_no_messages_may_send_as_many_as_others() {
+    let world = World::start().await;
+    let (ana, beto, room) = world.two().await;
+    let (mut there, mut here) = (world.live(room, &ana).await, world.socket("/ws/presence/", &beto.token).await);
+    for n in 1..=40 {
+        here.say(json!({ "type": "chat_message", "room_id": room, "text": n.to_string() })).await;
+        assert_eq!(there.until("chat_message").await["sequence"], n);
+    }
+}
+
+#[tokio::test]
 async fn without_chat_for_half_a_minute_a_socket_is_told_to_try_later() {
     let world = World::start().await;
     let (ana, _, room) = world.two().await;
@@ -362,26 +418,6 @@ async fn without_chat_for_half_a_minute_a_socket_is_told_to_try_later() {
     here.say(json!({ "type": "ping" })).await;
     here.until("pong").await;
     assert_eq!(here.closed().await, 1013);
-}
-
-#[tokio::test]
-async fn who_does_not_read_at_all_is_given_up_and_delays_nobody() {
-    let world = World::start().await;
-    let (ana, beto, room) = world.two().await;
-    let (mut here, stuck) = (world.live(room, &ana).await, world.live(room, &beto).await);
-    // Three times its length in each frame, and more of it than any buffer on the way holds.
-    let text = "🐄".repeat(8_000);
-    const MESSAGES: i64 = 160;
-    for n in 1..=MESSAGES {
-        here.say(json!({ "text": text, "client_msg_id": n.to_string() })).await;
-        assert_eq!(here.until("chat_message").await["sequence"], n);
-    }
-    // It is waited for, half a minute and a goodbye, and afterwards gets no more than what was on its way.
-    tokio::time::sleep(Duration::from_secs(36)).await;
-    let heard = stuck.rest().await;
-    assert!(heard < MESSAGES, "{heard} frames");
-    here.say(json!({ "type": "ping" })).await;
-    here.until("pong").await;
 }
 
 #[tokio::test]

@@ -38,7 +38,19 @@ impl World {
 
 impl Socket {
     pub(crate) async fn open(base: &str, path: &str, token: &str, origin: Option<&str>) -> Result<Self, Refused> {
-        let host = base.strip_prefix("http://").expect("plain HTTP");
+        let stream = TcpStream::connect(host(base)).await.expect("the edge listens");
+        Self::over(stream, base, path, token, origin).await
+    }
+
+    /// Opens one over a connection that is there.
+    pub(crate) async fn over(
+        stream: TcpStream,
+        base: &str,
+        path: &str,
+        token: &str,
+        origin: Option<&str>,
+    ) -> Result<Self, Refused> {
+        let host = host(base);
         let sign = if path.contains('?') { '&' } else { '?' };
         let mut request = Request::get(format!("ws://{host}{path}{sign}token={token}"))
             .header("host", host)
@@ -50,7 +62,6 @@ impl Socket {
             request = request.header("origin", origin);
         }
         let request = request.body(()).expect("a request");
-        let stream = TcpStream::connect(host).await.expect("the edge listens");
         match client_async(request, stream).await {
             Ok((socket, _)) => Ok(Self(socket)),
             Err(Error::Http(answer)) => {
@@ -98,16 +109,12 @@ impl Socket {
         }
     }
 
-    /// How many frames come before the end, which need not be a close.
-    pub(crate) async fn rest(mut self) -> i64 {
-        let mut frames = 0;
-        while let Some(Message::Text(_)) = self.message().await {
-            frames += 1;
-        }
-        frames
+    /// What is below: for bytes that are no frames, and for ends without a goodbye.
+    pub(crate) fn into_inner(self) -> WebSocketStream<TcpStream> {
+        self.0
     }
 
-    async fn message(&mut self) -> Option<Message> {
+    pub(crate) async fn message(&mut self) -> Option<Message> {
         loop {
             let next = tokio::time::timeout(PATIENCE, self.0.next()).await.expect("something comes");
             match next {
@@ -117,4 +124,9 @@ impl Socket {
             }
         }
     }
+}
+
+/// Where an edge listens.
+pub(crate) fn host(base: &str) -> &str {
+    base.strip_prefix("http://").expect("plain HTTP")
 }

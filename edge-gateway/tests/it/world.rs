@@ -201,7 +201,11 @@ impl World {
 
     /// Another edge, which ends at its own stop: where it is.
     pub(crate) fn another_edge(&self, flags: &[&str]) -> (String, Stop) {
-        let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        self.edge_on(TcpListener::bind("127.0.0.1:0").expect("a free port"), flags)
+    }
+
+    /// The same on a socket that somebody has bound.
+    pub(crate) fn edge_on(&self, socket: TcpListener, flags: &[&str]) -> (String, Stop) {
         let base = format!("http://{}", socket.local_addr().expect("it is bound"));
         let args = self.edge.iter().map(String::as_str).chain(flags.iter().copied());
         let mut config = edge_gateway::Config::parse_from(args);

@@ -2,6 +2,8 @@
 //! in their order. Each frame carries a `change` from which one may continue if the stream breaks just behind it, so the
 //! frames of the first part carry the one that the reader came with.
 
+use std::collections::HashMap;
+
 use proto::chat::v1::ServerFrame;
 use proto::chat::v1::server_frame::Frame;
 use sqlx::PgPool;
@@ -110,6 +112,46 @@ pub(crate) async fn fetch_head(db: &PgPool, room: Uuid, user: Uuid) -> kit::Resu
         user
     );
     Ok(head.fetch_optional(db).await?)
+}
+
+/// The same of many rooms at once, of those that this person is in.
+pub(crate) async fn list_heads(db: &PgPool, rooms: &[Uuid], user: Uuid) -> kit::Result<HashMap<Uuid, Head>> {
+    let rows = sqlx::query!(
+        "select r.id, r.number, r.members_count, r.last_change, m.cleared_through
+         from rooms r join members m on m.room_id = r.id
+         where r.id = any($1) and m.user_id = $2 and m.left_at is null",
+        rooms,
+        user
+    );
+    let rows = rows.fetch_all(db).await?.into_iter().map(|row| {
+        let head = Head {
+            number: row.number,
+            members_count: row.members_count,
+            last_change: row.last_change,
+            cleared_through: row.cleared_through,
+        };
+        (row.id, head)
+    });
+    Ok(rows.collect())
+}
+
+/// Of rooms by their numbers, those that this person has left; of some kinds, if these are named.
+pub(crate) async fn list_left(
+    db: &PgPool,
+    user: Uuid,
+    numbers: &[i64],
+    kinds: &[String],
+) -> kit::Result<Vec<(Uuid, i64)>> {
+    let rows = sqlx::query!(
+        "select r.id, r.number
+         from rooms r join members m on m.room_id = r.id
+         where r.number = any($2) and m.user_id = $1 and m.left_at is not null
+             and (cardinality($3::text[]) = 0 or r.kind = any($3))",
+        user,
+        numbers,
+        kinds
+    );
+    Ok(rows.fetch_all(db).await?.into_iter().map(|row| (row.id, row.number)).collect())
 }
 
 /// A room of somebody's inbox.

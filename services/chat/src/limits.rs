@@ -36,21 +36,49 @@ impl FromStr for Rate {
     }
 }
 
+/// What changes nothing and yet costs something: that somebody types, and who is here. A client that tells of every key
+/// stays below it.
+const ASIDES: Rate = Rate(Some((100, 10)));
+
 /// The counters.
 #[derive(Clone)]
 pub(crate) struct Limits {
-    rate: Rate,
-    recent: Cache<Uuid, Arc<Mutex<VecDeque<DateTime<Utc>>>>>,
+    messages: Counters,
+    asides: Counters,
 }
 
 impl Limits {
     pub(crate) fn new(rate: Rate) -> Self {
-        let idle = Duration::from_secs(rate.0.map_or(1, |(_, seconds)| u64::from(seconds)));
-        Self { rate, recent: Cache::builder().max_capacity(100_000).time_to_idle(idle).build() }
+        // Whoever may write as often as they like may type as often.
+        let asides = if rate == Rate::OFF { Rate::OFF } else { ASIDES };
+        Self { messages: Counters::new(rate), asides: Counters::new(asides) }
     }
 
     /// Counts a message, or refuses it with `RATE_LIMITED`.
     pub(crate) fn take(&self, user: Uuid, now: DateTime<Utc>) -> Result<()> {
+        self.messages.take(user, now)
+    }
+
+    /// The same for a word aside.
+    pub(crate) fn take_aside(&self, user: Uuid, now: DateTime<Utc>) -> Result<()> {
+        self.asides.take(user, now)
+    }
+}
+
+/// When each person did something lately.
+#[derive(Clone)]
+struct Counters {
+    rate: Rate,
+    recent: Cache<Uuid, Arc<Mutex<VecDeque<DateTime<Utc>>>>>,
+}
+
+impl Counters {
+    fn new(rate: Rate) -> Self {
+        let idle = Duration::from_secs(rate.0.map_or(1, |(_, seconds)| u64::from(seconds)));
+        Self { rate, recent: Cache::builder().max_capacity(100_000).time_to_idle(idle).build() }
+    }
+
+    fn take(&self, user: Uuid, now: DateTime<Utc>) -> Result<()> {
         let Some((most, seconds)) = self.rate.0 else { return Ok(()) };
         let window = TimeDelta::seconds(seconds.into());
         let recent = self.recent.get_with(user, Arc::default);

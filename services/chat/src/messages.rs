@@ -111,6 +111,8 @@ impl MessageService for Chat {
             text: row.text,
             replaced_at: Some(timestamp(row.replaced_at)),
             cause: row.cause,
+            media_id: row.media_id.map(|id| id.to_string()).unwrap_or_default(),
+            media_number: row.media_number.unwrap_or_default(),
         };
         let versions = list_versions(&self.db, row.id).await?.into_iter().map(version).collect();
         Ok(Response::new(ListVersionsResponse { message: Some(row.into()), versions }))

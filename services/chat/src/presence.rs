@@ -1,9 +1,10 @@
 //! Who is here. A person is, while any of their inboxes is open in any replica; in a room, while they have it open. Redis
 //! holds it: per person the replicas in which they are, and per replica a lease that it renews. When somebody's last
 //! stream has gone they stay a moment, so that a reload is no farewell; when a replica dies, its lease ends and the next
-//! one to look sends its people off. While Redis is away nobody knows who is here, and nobody is said to be.
+//! one to look sends its people off. If it only stood still, it finds a mark of that, and tells who is here again. While
+//! Redis is away nobody knows who is here, and nobody is said to be.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt::Write;
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
@@ -32,6 +33,11 @@ const RENEW: Duration = Duration::from_secs(1);
 const GRACE: Duration = Duration::from_secs(5);
 /// People who are looked at in one turn.
 const BATCH: usize = 500;
+/// Of those who are here again, how many Redis is told in one turn, and of how many their contacts: a turn must end before
+/// the lease does.
+const RETURNS: (usize, usize) = (5_000, 200);
+/// For how long a replica whose people were sent off may stand still and find out.
+const MARK: Duration = Duration::from_secs(10 * 60);
 
 /// Where somebody is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -82,18 +88,20 @@ static COME: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// Whoever goes stays until the time given.
+/// Whoever goes stays until the time given; who was sent off with their replica is gone already.
 static GO: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
-        "redis.call('SREM', 'chat:here:' .. ARGV[1], ARGV[2])
+        "local noted = redis.call('SREM', 'chat:here:' .. ARGV[1], ARGV[2])
          redis.call('SREM', 'chat:replica:' .. ARGV[2], ARGV[1])
+         if noted == 0 and redis.call('EXISTS', 'chat:swept:' .. ARGV[2]) == 1 then return end
          if redis.call('SCARD', 'chat:here:' .. ARGV[1]) == 0 then
              redis.call('ZADD', 'chat:leaving', 'NX', ARGV[3], ARGV[1])
          end",
     )
 });
 
-/// Who has left by now: those whose moment is over, and at most some of those whose replica has died.
+/// Who has left by now: those whose moment is over, and at most some of those whose replica has died. Should it live on, it
+/// finds a mark, which is another one each time.
 static SWEEP: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "local gone = {}
@@ -103,6 +111,7 @@ static SWEEP: LazyLock<Script> = LazyLock::new(|| {
          end
          for _, replica in ipairs(redis.call('ZRANGEBYSCORE', 'chat:replicas', '-inf', ARGV[1])) do
              local names = redis.call('SRANDMEMBER', 'chat:replica:' .. replica, ARGV[2])
+             if #names > 0 then redis.call('SET', 'chat:swept:' .. replica, ARGV[1], 'EX', ARGV[3]) end
              for _, name in ipairs(names) do
                  redis.call('SREM', 'chat:replica:' .. replica, name)
                  redis.call('SREM', 'chat:here:' .. name, replica)
@@ -196,20 +205,35 @@ impl Presence {
         }
     }
 
-    /// Says that this replica lives. When Redis has forgotten it, says again who is here.
-    async fn renew(&self, now: DateTime<Utc>) -> redis::RedisResult<()> {
-        let Some(mut redis) = self.redis.clone() else { return Ok(()) };
+    /// Says that this replica lives; what Redis knew of it.
+    async fn renew(&self, now: DateTime<Utc>) -> redis::RedisResult<Known> {
+        let Some(mut redis) = self.redis.clone() else { return Ok(Known { lease: true, swept: None }) };
         let until = (now + LEASE).timestamp_millis();
-        let known: Option<f64> =
-            redis::cmd("ZSCORE").arg("chat:replicas").arg(&*self.replica).query_async(&mut redis).await?;
-        redis::cmd("ZADD").arg("chat:replicas").arg(until).arg(&*self.replica).query_async::<()>(&mut redis).await?;
-        if known.is_none() {
-            let all: Vec<_> = self.here.lock().expect("nothing panics under this lock").keys().copied().collect();
-            for here in all {
-                self.come(here).await?;
-            }
+        // At once: whoever sweeps does so before, and the mark is seen, or not at all.
+        let mut pipe = redis::pipe();
+        pipe.atomic().cmd("ZSCORE").arg("chat:replicas").arg(&*self.replica);
+        pipe.cmd("ZADD").arg("chat:replicas").arg(until).arg(&*self.replica).ignore();
+        pipe.cmd("GET").arg(format!("chat:swept:{}", self.replica));
+        let (lease, swept): (Option<f64>, Option<String>) = pipe.query_async(&mut redis).await?;
+        Ok(Known { lease: lease.is_some(), swept })
+    }
+
+    /// Says again that somebody is here; whether everybody thought that they were not.
+    async fn come_again(&self, here: Here) -> redis::RedisResult<bool> {
+        if !self.present(here) {
+            return Ok(false);
         }
-        Ok(())
+        let came = self.come(here).await?;
+        if self.present(here) {
+            return Ok(came);
+        }
+        // They went while we asked, and may have been taken for one who came afterwards.
+        self.go(here, Utc::now()).await?;
+        Ok(false)
+    }
+
+    fn everybody(&self) -> Vec<Here> {
+        self.here.lock().expect("nothing panics under this lock").keys().copied().collect()
     }
 
     /// To be said again when Redis listens.
@@ -223,7 +247,8 @@ impl Presence {
 
     async fn sweep(&self, now: DateTime<Utc>) -> redis::RedisResult<Vec<Here>> {
         let Some(mut redis) = self.redis.clone() else { return Ok(Vec::new()) };
-        let gone: Vec<String> = SWEEP.arg(now.timestamp_millis()).arg(BATCH).invoke_async(&mut redis).await?;
+        let (now, mark) = (now.timestamp_millis(), MARK.as_secs());
+        let gone: Vec<String> = SWEEP.arg(now).arg(BATCH).arg(mark).invoke_async(&mut redis).await?;
         Ok(gone.iter().filter_map(|name| Here::parse(name)).collect())
     }
 
@@ -231,6 +256,38 @@ impl Presence {
     async fn resign(&self) -> redis::RedisResult<()> {
         let Some(mut redis) = self.redis.clone() else { return Ok(()) };
         redis::cmd("ZADD").arg("chat:replicas").arg("XX").arg(0).arg(&*self.replica).query_async(&mut redis).await
+    }
+}
+
+/// What Redis knew of a replica.
+struct Known {
+    /// Whether it has one at all.
+    lease: bool,
+    /// The mark of those who sent its people off.
+    swept: Option<String>,
+}
+
+/// Who of a replica's people is still to be said to be here again.
+#[derive(Default)]
+struct Returns {
+    /// With whether those concerned are told.
+    waiting: VecDeque<(Here, bool)>,
+    /// The last mark that was found.
+    mark: Option<String>,
+}
+
+impl Returns {
+    /// Looks whether the people of a replica have to be said to be here again.
+    fn look(&mut self, known: Known, everybody: impl FnOnce() -> Vec<Here>) {
+        let swept = known.swept.is_some() && known.swept != self.mark;
+        if swept {
+            self.mark = known.swept;
+        } else if known.lease {
+            return;
+        }
+        // Redis that has forgotten everything has told nobody of a farewell; that all are here would be much news, and none.
+        self.waiting.retain(|(_, tell)| *tell && !swept);
+        self.waiting.extend(everybody().into_iter().map(|here| (here, swept)));
     }
 }
 
@@ -298,8 +355,28 @@ impl Chat {
         }
     }
 
+    /// Says again who is here of those whom Redis has forgotten, or whom another replica has sent off: as many as a turn
+    /// allows.
+    async fn say_returns(&self, returns: &mut Returns) -> redis::RedisResult<()> {
+        let (mut asked, mut told) = (0, 0);
+        while asked < RETURNS.0
+            && told < RETURNS.1
+            && let Some(&(here, tell)) = returns.waiting.front()
+        {
+            let came = self.presence.come_again(here).await?;
+            returns.waiting.pop_front();
+            asked += 1;
+            if came && tell {
+                self.tell_presence(here, true, None).await;
+                told += 1;
+            }
+        }
+        Ok(())
+    }
+
     /// Renews this replica's lease and sees off who has left, until the stop.
     pub(crate) async fn keep_presence(self, stop: kit::Stop) {
+        let mut returns = Returns::default();
         let mut tick = tokio::time::interval(RENEW);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -308,7 +385,9 @@ impl Chat {
                 () = stop.cancelled() => break,
             }
             let turn = async {
-                self.presence.renew(Utc::now()).await?;
+                let known = self.presence.renew(Utc::now()).await?;
+                returns.look(known, || self.presence.everybody());
+                self.say_returns(&mut returns).await?;
                 self.say_again().await;
                 for here in self.presence.sweep(Utc::now()).await? {
                     self.see_off(here).await;
@@ -433,6 +512,23 @@ mod tests {
         for wrong in ["", "p", "p:x:1", "x:y:z"] {
             assert_eq!(Here::parse(wrong), None);
         }
+    }
+
+    #[test]
+    fn only_who_was_sent_off_is_told_to_be_here_again() {
+        let here = Here { place: Place::Anywhere, person: Person { id: Uuid::nil(), number: 1 } };
+        let mut returns = Returns::default();
+        let mut told = |lease, swept: Option<&str>| {
+            returns.look(Known { lease, swept: swept.map(str::to_owned) }, || vec![here]);
+            returns.waiting.iter().map(|(_, tell)| *tell).collect::<Vec<_>>()
+        };
+        assert!(told(true, None).is_empty());
+        assert_eq!(told(false, None), [false]);
+        assert_eq!(told(false, None), [false], "however often Redis forgets");
+        assert_eq!(told(false, Some("1")), [true]);
+        assert_eq!(told(true, Some("1")), [true], "once for a mark");
+        assert_eq!(told(false, Some("1")), [true, false]);
+        assert_eq!(told(true, Some("2")), [true]);
     }
 
     #[test]

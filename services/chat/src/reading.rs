@@ -55,13 +55,13 @@ impl Chat {
         let unread = if all {
             let through = if what.through > 0 { what.through.min(place.last_sequence) } else { place.last_sequence };
             let unread = list_unread(&mut tx, room, reader.id, from, through).await?;
-            raise(&mut tx, room, reader.id, through, now).await?;
+            raise(&mut tx, room, reader.id, through, false, now).await?;
             unread
         } else {
             let unread = insert_ahead(&mut tx, room, reader.id, from, &what.numbers, &ids, now).await?;
             if !unread.is_empty() {
                 let through = fetch_contiguous(&mut tx, room, reader.id, from, place.last_sequence).await?;
-                raise(&mut tx, room, reader.id, through, now).await?;
+                raise(&mut tx, room, reader.id, through, true, now).await?;
             }
             unread
         };
@@ -181,8 +181,15 @@ async fn fetch_contiguous(tx: &mut PgConnection, room: Uuid, user: Uuid, after: 
     Ok(through.fetch_one(tx).await?)
 }
 
-/// Raises the watermarks, never lowers one.
-async fn raise(tx: &mut PgConnection, room: Uuid, user: Uuid, through: i64, now: DateTime<Utc>) -> kit::Result<()> {
+/// Raises the watermarks, never lowers one. What was read `ahead` of them is a movement too.
+async fn raise(
+    tx: &mut PgConnection,
+    room: Uuid,
+    user: Uuid,
+    through: i64,
+    ahead: bool,
+    now: DateTime<Utc>,
+) -> kit::Result<()> {
     sqlx::query!(
         "with before as (
              select delivered_through, read_through from members where room_id = $1 and user_id = $2
@@ -191,18 +198,19 @@ async fn raise(tx: &mut PgConnection, room: Uuid, user: Uuid, through: i64, now:
              update members
              set read_through = greatest(read_through, $3), delivered_through = greatest(delivered_through, $3),
                  marked_at = $4
-             where room_id = $1 and user_id = $2 and read_through < $3
+             where room_id = $1 and user_id = $2 and (read_through < $3 or $5)
              returning user_id
          )
          insert into marks (room_id, user_id, read, through, at)
          select $1, $2, state.read, $3, $4
          from raised, before, (values (false), (true)) as state (read)
-         where state.read or before.delivered_through < $3
+         where before.read_through < $3 and (state.read or before.delivered_through < $3)
          on conflict do nothing",
         room,
         user,
         through,
-        now
+        now,
+        ahead
     )
     .execute(tx)
     .await?;

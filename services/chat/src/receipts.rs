@@ -28,6 +28,8 @@ pub(crate) const MOST_LISTED: usize = 20;
 const COLLECT: Duration = Duration::from_millis(20);
 /// Movements that are noted in one statement.
 const BATCH: usize = 500;
+/// Instead of a change: what moved before the moment is of no interest.
+pub(crate) const BY_MOMENT: i64 = -1;
 
 /// What was handed to people and is not noted yet.
 #[derive(Clone, Default)]
@@ -139,26 +141,29 @@ impl Chat {
         Ok(())
     }
 
-    /// What moved in a room since the message that the change `since` brought, or the one before it, as far as it concerns
-    /// this person: everything that was read, and what of theirs was delivered. For who may have missed it; told again to
-    /// who has not, it says the same.
-    /// Also what moved since the moment `missed`, if that is earlier.
+    /// What moved in rooms, as far as it concerns this person: everything that was read, and what of theirs was delivered.
+    /// Of each room since the message that the change `since` brought, or the one before it, and since the moment `missed`,
+    /// if that is earlier; only since that moment with [`BY_MOMENT`]. For who may have missed it; told again to who has not,
+    /// it says the same.
     pub(crate) async fn receipts_since(
         &self,
-        room: Uuid,
         me: Uuid,
-        since: i64,
+        rooms: &[Uuid],
+        since: &[i64],
         missed: Option<DateTime<Utc>>,
-    ) -> kit::Result<Vec<ReceiptNews>> {
-        let mut news: Vec<ReceiptNews> = Vec::new();
-        for row in list_moved(&self.db, room, me, since, missed, MOST_MEMBERS).await? {
+    ) -> kit::Result<Vec<(Uuid, ReceiptNews)>> {
+        let mut news: Vec<(Uuid, ReceiptNews)> = Vec::new();
+        for row in list_moved(&self.db, rooms, me, since, missed, MOST_MEMBERS).await? {
             let (user_id, at) = (row.user_id.to_string(), Some(timestamp(row.at)));
-            let same = |one: &&mut ReceiptNews| one.user_id == user_id && one.read == row.read && one.at == at;
+            let same = |(room, one): &&mut (Uuid, ReceiptNews)| {
+                *room == row.room_id && one.user_id == user_id && one.read == row.read && one.at == at
+            };
             if news.last_mut().filter(same).is_none() {
                 let user_number = row.user_number;
-                news.push(ReceiptNews { user_id, user_number, read: row.read, at, ..ReceiptNews::default() });
+                let one = ReceiptNews { user_id, user_number, read: row.read, at, ..ReceiptNews::default() };
+                news.push((row.room_id, one));
             }
-            let one = news.last_mut().expect("there is one now");
+            let (_, one) = news.last_mut().expect("there is one now");
             one.numbers.push(row.number);
             one.ids.push(row.id.to_string());
             one.sequences.push(row.sequence);
@@ -399,6 +404,7 @@ async fn list_told(
 
 /// A message over which a watermark moved.
 struct MovedOver {
+    room_id: Uuid,
     user_id: Uuid,
     user_number: i64,
     read: bool,
@@ -408,40 +414,48 @@ struct MovedOver {
     sequence: i64,
 }
 
-/// At most the latest 1000, in the order of the movements.
+/// At most the latest 1000 of all rooms, in the order of the movements.
 async fn list_moved(
     db: impl PgExecutor<'_>,
-    room: Uuid,
+    rooms: &[Uuid],
     me: Uuid,
-    since: i64,
+    since: &[i64],
     missed: Option<DateTime<Utc>>,
     most_members: i32,
 ) -> kit::Result<Vec<MovedOver>> {
     let rows = sqlx::query_as!(
         MovedOver,
-        r#"with had as (
-               select least($5, coalesce(
-                   (select created_at from messages where room_id = $1 and sent_change <= $3
+        r#"with had as materialized (
+               select w.room_id, least($5, case when w.since >= 0 then coalesce(
+                   (select created_at from messages where room_id = w.room_id and sent_change <= w.since
                     order by sent_change desc limit 1),
                    '-infinity'
-               )) as at
+               ) end) as at
+               from unnest($1::uuid[], $3::bigint[]) as w (room_id, since)
+               join rooms r on r.id = w.room_id and r.members_count <= $4
            ),
            -- No more than these are told, however long somebody was away.
            latest as materialized (
-               select * from marks
-               where room_id = $1 and at >= (select at from had)
-                   and (select members_count from rooms where id = $1) <= $4
-               order by at desc limit 1000
+               select k.* from had
+               cross join lateral (
+                   select * from marks where room_id = had.room_id and at >= had.at order by at desc limit 1000
+               ) k
+               order by k.at desc limit 1000
            ),
            moved as (
-               (select k.user_id, k.read, k.at, m.id, m.number, m.sequence
+               (select k.room_id, k.user_id, k.read, k.at, m.id, m.number, m.sequence
                 from latest k
                 cross join lateral (
                     select coalesce(max(through), 0) as through from marks p
                     where p.room_id = k.room_id and p.user_id = k.user_id and p.read = k.read and p.through < k.through
                 ) before
-                join messages m on m.room_id = k.room_id and m.sequence > before.through and m.sequence <= k.through
-                    and m.sender_id <> k.user_id and (k.read or m.sender_id = $2)
+                -- By index, whatever statistics say: each with an end of its own, which no join of whole tables has.
+                cross join lateral (
+                    select id, number, sequence from messages
+                    where room_id = k.room_id and sequence > before.through and sequence <= k.through
+                        and sender_id <> k.user_id and (k.read or sender_id = $2)
+                    order by sequence desc limit 1000
+                ) m
                 -- What was read ahead of this was told as read then, and is delivered since. (Asked as a range, and
                 -- of what is true in any case, or PostgreSQL might gather the whole table first.)
                 where not (k.through > 0 and exists (
@@ -451,18 +465,25 @@ async fn list_moved(
                 ))
                 order by k.at desc, m.sequence desc limit 1000)
                union all
-               (select a.user_id, true, a.at, m.id, m.number, m.sequence
-                from read_ahead a
-                join messages m on m.room_id = a.room_id and m.sequence = a.sequence
-                where a.room_id = $1 and a.at >= (select at from had)
-                    and (select members_count from rooms where id = $1) <= $4
+               (select a.room_id, a.user_id, true, a.at, m.id, m.number, m.sequence
+                from had
+                cross join lateral (
+                    select * from read_ahead where room_id = had.room_id and at >= had.at order by at desc limit 1000
+                ) a
+                cross join lateral (
+                    select id, number, sequence from messages where room_id = a.room_id and sequence = a.sequence limit 1
+                ) m
                 order by a.at desc limit 1000)
            )
-           select moved.user_id as "user_id!", me.user_number, moved.read as "read!", moved.at as "at!", moved.id as "id!",
-               moved.number as "number!", moved.sequence as "sequence!"
-           from moved join members me on me.room_id = $1 and me.user_id = moved.user_id and me.left_at is null
-           order by moved.at, moved.user_id, moved.read, moved.sequence"#,
-        room,
+           select moved.room_id as "room_id!", moved.user_id as "user_id!", me.user_number, moved.read as "read!",
+               moved.at as "at!", moved.id as "id!", moved.number as "number!", moved.sequence as "sequence!"
+           from moved
+           cross join lateral (
+               select user_number from members
+               where room_id = moved.room_id and user_id = moved.user_id and left_at is null limit 1
+           ) me
+           order by moved.at, moved.room_id, moved.user_id, moved.read, moved.sequence"#,
+        rooms,
         me,
         since,
         most_members,

@@ -4,12 +4,13 @@
 mod said;
 
 use std::collections::HashMap;
+use std::iter;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::StreamExt;
 use futures_util::stream::{FuturesUnordered, Map};
 use kit::context::{self, Context};
@@ -25,13 +26,13 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use uuid::Uuid;
 
-use crate::catch_up::{CatchUp, Head, MOST_ROOMS, fetch_head, list_inbox};
+use crate::catch_up::{CatchUp, Head, MOST_ROOMS, fetch_head, list_heads, list_inbox, list_left};
 use crate::hub::{Line, Reader, Seat};
 use crate::messages::sql::fetch_change_of;
 use crate::people::Person;
 use crate::presence::{Here, Place, Stay};
 use crate::queue::{Next, Parcel, Queue};
-use crate::receipts::MOST_MEMBERS;
+use crate::receipts::{BY_MOMENT, MOST_MEMBERS, list_marked};
 use crate::rooms::kind_names;
 use crate::stream::said::{bad_frame, refusal};
 use crate::{Chat, UNSURE, not_a_member};
@@ -44,6 +45,8 @@ const STUCK: Duration = Duration::from_secs(30);
 const OPENING: Duration = Duration::from_secs(10);
 /// At a stop, streams end over this time, so that their clients do not come back all at once.
 const DRAIN: Duration = Duration::from_secs(2);
+/// Who was away for longer is not told again which receipts moved before that.
+const LONGEST: TimeDelta = TimeDelta::days(1);
 
 static STREAMS: AtomicU64 = AtomicU64::new(1);
 
@@ -114,8 +117,8 @@ struct Stream {
     kinds: Arc<[i32]>,
     /// Whether messages are sent.
     messages: bool,
-    /// Whether the client has been here before.
-    comes_back: bool,
+    /// Of a client that comes back: for how long it may have missed receipts, as it says.
+    away: Option<TimeDelta>,
     /// Whether those who are banned may not be here.
     moderated: bool,
     /// Up to when no receipt can have been missed.
@@ -174,13 +177,19 @@ impl Chat {
         if self.revocations.contains(caller.session) {
             return Err(unauthenticated("SESSION_REVOKED", "the session has ended"));
         }
+        let messages = room.is_some() || open.messages;
+        let comes_back = match room {
+            Some(_) => open.since.is_some() || open.after.is_some(),
+            None => open.messages && open.positions.is_some(),
+        };
+        let away = TimeDelta::milliseconds(open.away_ms.clamp(0, LONGEST.num_milliseconds()));
         let mut stream = Stream {
             chat: self.clone(),
             caller,
             room,
             kinds: open.room.as_ref().map_or(&open.kinds, |key| &key.kinds).as_slice().into(),
-            messages: room.is_some() || open.messages,
-            comes_back: open.since.is_some() || open.after.is_some(),
+            messages,
+            away: comes_back.then_some(away),
             moderated: false,
             heard: self.now() - UNSURE,
             reader,
@@ -189,10 +198,10 @@ impl Chat {
             _person: person,
             _stay: None,
         };
-        let opened = stream.enter(&open).await?;
+        let first = stream.enter(&open).await?;
         // Outlives the call, and so must its context: without the call's deadline, with its token.
         let context = Context { deadline: None, ..context::current() };
-        tokio::spawn(context::scope(context, Box::new(stream).serve(opened, said)));
+        tokio::spawn(context::scope(context, Box::new(stream).serve(first, said)));
         let unboxed: fn(Given) -> Result<ServerFrame, Status> = |given| given.map(|frame| *frame);
         Ok(ReceiverStream::new(frames).map(unboxed))
     }
@@ -215,15 +224,22 @@ impl Chat {
 }
 
 impl Stream {
-    /// Takes the stream's seats; from here on nothing that happens is missed. The first frame.
-    async fn enter(&mut self, open: &Open) -> kit::Result<ServerFrame> {
+    /// Takes the stream's seats; from here on nothing that happens is missed. The first frames.
+    async fn enter(&mut self, open: &Open) -> kit::Result<Vec<ServerFrame>> {
         let me = Person { id: self.caller.id, number: self.caller.number };
-        let mut opened = Opened { user_id: me.id.to_string(), user_number: me.number, room: None, since: None };
+        let mut opened = Opened { user_id: me.id.to_string(), user_number: me.number, ..Opened::default() };
         let Some(room) = self.room else {
-            self.sit_down(true).await?;
+            let mut named = open.positions.as_ref().filter(|_| self.away.is_some()).map(changes).unwrap_or_default();
+            self.sit_down(self.away.is_none(), &named).await?;
+            for told in self.rooms.values() {
+                named.remove(&told.number);
+            }
+            let left = self.left(named.into_keys().collect()).await?;
             self._stay = Some(self.chat.come(Here { place: Place::Anywhere, person: me }).await);
             self.chat.deliver_pending(me.id, &kind_names(&self.kinds)).await?;
-            return Ok(ServerFrame { frame: Some(Frame::Opened(opened)), ..ServerFrame::default() });
+            opened.positions = self.messages.then(|| self.positions());
+            let opened = ServerFrame { frame: Some(Frame::Opened(opened)), ..ServerFrame::default() };
+            return Ok(iter::once(opened).chain(left).collect());
         };
         let seat = self.chat.hub.join(Line::Room(room), &self.reader).await;
         // The seat for what is the person's own is taken, so a ban from here on is heard.
@@ -240,20 +256,30 @@ impl Stream {
         // The room as it is for those who have hidden it: they see it again when somebody writes.
         let shown = self.chat.room(self.caller, room, 0).await;
         opened.room = shown.ok();
-        Ok(ServerFrame {
-            room_id: room.to_string(),
-            room_number: head.number,
-            change: 0,
-            frame: Some(Frame::Opened(opened)),
-        })
+        Ok(vec![about(room, head.number, Frame::Opened(opened))])
     }
 
-    /// Takes a seat in every room of the person, and leaves those that are not theirs any more. Of a room that they
-    /// entered while the stream stood, everything since is told. Those that are not theirs any more, with their numbers.
-    async fn sit_down(&mut self, first: bool) -> kit::Result<Vec<(Uuid, i64)>> {
+    /// Of rooms that a client names and that are not among its own: those that the person has left.
+    async fn left(&self, numbers: Vec<i64>) -> kit::Result<Vec<ServerFrame>> {
+        if numbers.is_empty() {
+            return Ok(Vec::new());
+        }
+        let left = list_left(&self.chat.db, self.caller.id, &numbers, &kind_names(&self.kinds)).await?;
+        Ok(left.into_iter().map(|(room, number)| about(room, number, Frame::Removed(Removed {}))).collect())
+    }
+
+    fn positions(&self) -> Positions {
+        let position = |told: &Told| Position { room_number: told.number, change: told.change };
+        Positions { rooms: self.rooms.values().map(position).collect() }
+    }
+
+    /// Takes a seat in every room of the person, and leaves those that are not theirs any more. Rooms that are `named` are
+    /// told from there, others from now on if the stream is `fresh`, and else from where the person entered them. Those
+    /// that are not theirs any more, with their numbers.
+    async fn sit_down(&mut self, fresh: bool, named: &HashMap<i64, i64>) -> kit::Result<Vec<(Uuid, i64)>> {
         let rooms = list_inbox(&self.chat.db, self.caller.id, &kind_names(&self.kinds)).await?;
-        // If there are more rooms than that, this one may only have become active again.
-        let complete = rooms.len() < MOST_ROOMS;
+        // If there are more rooms than that, or were, one that is new here may only have become active again.
+        let complete = [rooms.len(), self.rooms.len(), named.len()].iter().all(|rooms| *rooms < MOST_ROOMS);
         let given_up = self.rooms.extract_if(|id, _| !rooms.iter().any(|room| room.id == *id));
         let mut gone: Vec<_> = given_up.map(|(id, told)| (id, told.number)).collect();
         if !complete {
@@ -276,18 +302,20 @@ impl Stream {
                 last_change: room.last_change,
                 cleared_through: room.cleared_through,
             };
-            let change = if !first && complete { room.joined_change } else { room.last_change };
+            let change = match named.get(&room.number) {
+                Some(change) => room.joined_change.max(*change).min(room.last_change),
+                None if !fresh && complete => room.joined_change,
+                None => room.last_change,
+            };
             self.rooms.insert(room.id, Told::new(&head, change, seat));
         }
-        // What was sent while the seats were taken.
-        self.reader.queue.fall_behind();
         Ok(gone)
     }
 
     /// What is done now and then is boxed, here and below, so that a stream that waits has no room for it.
-    async fn serve(mut self: Box<Self>, opened: ServerFrame, said: Option<Streaming<ClientFrame>>) {
+    async fn serve(mut self: Box<Self>, first: Vec<ServerFrame>, said: Option<Streaming<ClientFrame>>) {
         metrics::gauge!("chat_streams").increment(1);
-        let end = match Box::pin(self.begin(opened)).await {
+        let end = match Box::pin(self.begin(first)).await {
             Ok(()) => self.run(said).await,
             Err(end) => end,
         };
@@ -354,17 +382,17 @@ impl Stream {
         })
     }
 
-    /// The first frame, what was missed, and that this was all.
-    async fn begin(&mut self, opened: ServerFrame) -> Result<(), End> {
-        self.hand(opened).await?;
-        let mut change = 0;
-        if let Some(room) = self.room {
-            if self.comes_back {
-                self.tell_receipts(room, None).await?;
-            }
-            self.catch_up(room).await?;
-            change = self.rooms.get(&room).map_or(0, |told| told.change);
+    /// The first frames, what was missed, and that this was all.
+    async fn begin(&mut self, first: Vec<ServerFrame>) -> Result<(), End> {
+        for frame in first {
+            self.hand(frame).await?;
         }
+        if let Some(away) = self.away {
+            self.tell_receipts(self.room.is_none().then(|| self.heard - away)).await?;
+        }
+        // Also what was sent while the seats were taken.
+        self.catch_up_all().await?;
+        let change = self.room.and_then(|room| self.rooms.get(&room)).map_or(0, |told| told.change);
         let ready = ServerFrame { frame: Some(Frame::Live(Live { change })), ..ServerFrame::default() };
         self.hand(self.about_room(ready)).await
     }
@@ -373,24 +401,22 @@ impl Stream {
         match next {
             Next::Parcel(parcel) => self.forward(&parcel).await,
             Next::Behind => {
-                let rooms: Vec<_> = self.rooms.keys().copied().collect();
-                let (missed, now) = (self.heard, self.chat.now());
-                for room in rooms {
-                    if self.room.is_some() {
-                        self.tell_receipts(room, Some(missed)).await?;
-                    }
-                    self.catch_up(room).await?;
+                let now = self.chat.now();
+                if self.messages {
+                    self.tell_receipts(Some(self.heard)).await?;
                 }
+                self.catch_up_all().await?;
                 self.heard = now - UNSURE;
                 Ok(())
             }
             Next::Rooms => match self.room {
                 Some(_) => Ok(()),
                 None => {
-                    for (room, number) in self.sit_down(false).await.map_err(End::Failed)? {
+                    for (room, number) in self.sit_down(false, &HashMap::new()).await.map_err(End::Failed)? {
                         self.say_removed(room, number).await?;
                     }
-                    Ok(())
+                    // What was sent before and while the seats were taken.
+                    self.catch_up_all().await
                 }
             },
             Next::Banned if self.moderated => Err(End::Closing(closing(ClosingReason::Banned, Duration::ZERO))),
@@ -453,18 +479,50 @@ impl Stream {
         if !self.messages {
             return Ok(());
         }
-        let (room_id, frame) = (room.to_string(), Some(Frame::Removed(Removed {})));
-        self.hand(ServerFrame { room_id, room_number: number, change: 0, frame }).await
+        self.hand(about(room, number, Frame::Removed(Removed {}))).await
     }
 
-    /// Receipts that may have changed since what was last told of a room, or since a moment before that. No gap shows
-    /// where one is missing, so they are told again.
-    async fn tell_receipts(&self, room: Uuid, missed: Option<DateTime<Utc>>) -> Result<(), End> {
-        let Some(told) = self.rooms.get(&room) else { return Ok(()) };
-        let news = self.chat.receipts_since(room, self.caller.id, told.change, missed).await.map_err(End::Failed)?;
-        for receipt in news {
-            let frame = ServerFrame { frame: Some(Frame::Receipt(receipt)), ..ServerFrame::default() };
-            self.hand(self.about_room(frame)).await?;
+    /// Receipts that may have changed. No gap shows where one is missing, so they are told again.
+    async fn tell_receipts(&self, missed: Option<DateTime<Utc>>) -> Result<(), End> {
+        for (room, receipt) in self.receipts(missed).await.map_err(End::Failed)? {
+            let number = self.rooms.get(&room).map_or(0, |told| told.number);
+            self.hand(about(room, number, Frame::Receipt(receipt))).await?;
+        }
+        Ok(())
+    }
+
+    /// Of a room since what was last told, or since a moment before that. Of an inbox only since the moment: each of its
+    /// rooms would tell again what became of its last message.
+    async fn receipts(&self, missed: Option<DateTime<Utc>>) -> kit::Result<Vec<(Uuid, ReceiptNews)>> {
+        let (mut rooms, mut since): (Vec<_>, Vec<_>) =
+            self.rooms.iter().map(|(room, told)| (*room, told.change)).unzip();
+        if self.room.is_none() {
+            let Some(missed) = missed else { return Ok(Vec::new()) };
+            rooms = list_marked(&self.chat.db, &rooms, missed).await?;
+            since = vec![BY_MOMENT; rooms.len()];
+        }
+        if rooms.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.chat.receipts_since(self.caller.id, &rooms, &since, missed).await
+    }
+
+    /// Reads what was not told of any room. One question says where that is; only those rooms are read.
+    async fn catch_up_all(&mut self) -> Result<(), End> {
+        if let Some(room) = self.room {
+            return self.catch_up(room).await;
+        }
+        let rooms: Vec<_> = self.rooms.keys().copied().collect();
+        let heads = list_heads(&self.chat.db, &rooms, self.caller.id).await.map_err(End::Failed)?;
+        for room in rooms {
+            match (self.rooms.get_mut(&room), heads.get(&room)) {
+                (Some(told), Some(head)) if head.last_change <= told.change => {
+                    told.keep(head);
+                    self.chat.hub.reached(room, head.last_change);
+                }
+                // Asked again, because telling of the rooms before it may have taken long.
+                _ => self.catch_up(room).await?,
+            }
         }
         Ok(())
     }
@@ -503,9 +561,7 @@ impl Stream {
             self.show(room, ServerFrame { change: head.last_change, ..last }).await?;
         }
         if let Some(told) = self.rooms.get_mut(&room) {
-            told.change = told.change.max(head.last_change);
-            told.cleared = head.cleared_through;
-            told.receipts = head.members_count <= MOST_MEMBERS;
+            told.keep(&head);
         }
         self.chat.hub.reached(room, head.last_change);
         Ok(())
@@ -590,6 +646,28 @@ impl Told {
             _seat: seat,
         }
     }
+
+    /// Everything up to here has been told.
+    fn keep(&mut self, head: &Head) {
+        self.change = self.change.max(head.last_change);
+        self.cleared = head.cleared_through;
+        self.receipts = head.members_count <= MOST_MEMBERS;
+    }
+}
+
+/// A frame of a room that is no change.
+fn about(room: Uuid, room_number: i64, frame: Frame) -> ServerFrame {
+    ServerFrame { room_id: room.to_string(), room_number, change: 0, frame: Some(frame) }
+}
+
+/// What a client says it has of its rooms, by their numbers.
+fn changes(positions: &Positions) -> HashMap<i64, i64> {
+    let mut changes = HashMap::new();
+    for position in &positions.rooms {
+        let change = changes.entry(position.room_number).or_insert(position.change);
+        *change = position.change.min(*change);
+    }
+    changes
 }
 
 /// What the client says next.
@@ -616,7 +694,8 @@ mod tests {
 
     #[test]
     fn a_stream_that_waits_is_small() {
-        fn size<F>(_: fn(Box<Stream>, ServerFrame, Option<Streaming<ClientFrame>>) -> F) -> usize {
+        type Serve<F> = fn(Box<Stream>, Vec<ServerFrame>, Option<Streaming<ClientFrame>>) -> F;
+        fn size<F>(_: Serve<F>) -> usize {
             size_of::<F>()
         }
         let (task, stream) = (size(Stream::serve), size_of::<Stream>());

@@ -29,8 +29,8 @@ the same message), `mark_read` (`message_ids`; all without), `typing` (`is_typin
 It hears `chat_message` (also its own: then it is stored), `messages_read`, `message_delivered`, `message_edited`, \
 `message_deleted`, `typing`, `room_changed`, `pong`, `online_users_list`, `presence.online`, `presence.offline`; \
 `moderation_warning` when a message of one's own was censored, where that is done (`infractions` of `limit`, \
-`restricted_until`); `live` when everything missed has been told; with `?messages=true` also `removed_from_room`, after which nothing more of that room \
-is told; `server_shutdown` before the socket is closed with 1001.
+`restricted_until`); `live` when everything missed has been told; with `?messages=true` the presence socket hears this of the 1000 rooms that were active \
+last, and `removed_from_room`, after which nothing more of that room is told; `server_shutdown` before the socket is closed with 1001.
 
 Who comes back with `?since=` the last `change`, or `?after=` the last `sequence`, hears first what they missed. Close \
 codes: 4401 the session ended, 4403 no longer in the room or chat is \

@@ -19,7 +19,7 @@ use crate::Edge;
 use crate::address::Base;
 use crate::agrovet::chat::frames::{self, ChatMessage};
 use crate::agrovet::chat::{
-    Beside, Message, NO_SUCH_ROOM, Receipt, existing, hidden, kinds, message, room, room_named, shown,
+    Beside, Message, NO_SUCH_ROOM, ROOM_IS_A_NUMBER, Receipt, existing, hidden, kinds, message, room, room_named, shown,
 };
 use crate::agrovet::page::{Page, Paged};
 use crate::agrovet::users::{Staff, drop_file, take_back};
@@ -34,13 +34,15 @@ use crate::upload::File;
 pub const LONGEST: usize = 8_000;
 /// Bytes of a file that comes with its message.
 const LARGEST: i64 = 10 << 20;
+const TOO_LONG: &str = "Asegúrese de que este campo no tenga más de 200 caracteres.";
+const INEXACT: &str = "Un número tan grande pierde cifras. Envíelo como texto.";
 
 /// `?room=`.
 pub struct InRoom(Option<String>);
 
 impl Form for InRoom {
     fn read(f: &mut Fields) -> Self {
-        Self(f.text("room").blank().describe("Only of this room").optional().filter(|room| !room.is_empty()))
+        Self(f.text("room").describe("Only of this room").optional())
     }
 }
 
@@ -53,7 +55,7 @@ pub async fn list(
     Query(InRoom(named)): Query<InRoom>,
 ) -> Result<Json<Paged<Message>>> {
     let room_number = match named {
-        Some(named) => room_named(Some(Value::String(named)), "")?,
+        Some(named) => room_named(Some(Value::String(named)), ROOM_IS_A_NUMBER)?,
         None => 0,
     };
     let paged = page
@@ -198,8 +200,8 @@ pub struct Latest {
 impl Form for Latest {
     fn read(f: &mut Fields) -> Self {
         Self {
-            room: f.text("room").blank().describe("Number of the room").optional(),
-            limit: f.text("limit").blank().describe("1 to 200, 50 unless given").optional(),
+            room: f.text("room").describe("Number of the room").optional(),
+            limit: f.text("limit").describe("1 to 200, 50 unless given").optional(),
         }
     }
 }
@@ -268,7 +270,7 @@ impl Form for NewMessage {
         let spectrum = f.any("media_spectrum").describe("Of a voice note: loudness from 0 to 1").nullable().flatten();
         let name = f.any("client_msg_id").describe("What makes a repeat of this message one").nullable().flatten();
         let name = names::kept(name.as_ref()).unwrap_or_else(|names::TooLong| {
-            f.refuse("client_msg_id", "Asegúrese de que este campo no tenga más de 200 caracteres.");
+            f.refuse("client_msg_id", if name.is_some_and(|name| name.is_number()) { INEXACT } else { TOO_LONG });
             String::new()
         });
         let media = media.or(older);
@@ -371,7 +373,7 @@ impl Form for Change {
 pub async fn update(
     State(edge): State<Agrovet>,
     base: Base,
-    _: Caller,
+    caller: Caller,
     Path(number): Path<i64>,
     Input(Change(text)): Input<Change>,
 ) -> Result<Json<Message>> {
@@ -380,7 +382,11 @@ pub async fn update(
             let request = EditMessageRequest { message: Some(message(number)), text };
             edge.messages().edit_message(request).await.map_err(|refusal| unsent(refusal, 0, None))?.into_inner()
         }
-        None => fetch(&edge, number).await?,
+        // Nothing to ask of `chat`, which would say that it is somebody else's.
+        None => match fetch(&edge, number).await? {
+            own if own.sender_number == caller.number => own,
+            _ => return Err(kit::error::denied("NOT_YOURS", "only who sent it").into()),
+        },
     };
     Ok(Json(show_one(&edge, base, message).await))
 }
@@ -482,6 +488,8 @@ pub struct Version {
     replaced_at: String,
     /// `edited`, `censored`, `deleted` or `restored`.
     cause: String,
+    /// The file that went with it.
+    media_id: Option<i64>,
 }
 
 /// What a message said before each change, oldest first; staff only.
@@ -492,6 +500,7 @@ pub async fn versions(State(edge): State<Agrovet>, _: Staff, Path(number): Path<
         content: version.text,
         replaced_at: time(version.replaced_at),
         cause: version.cause.to_ascii_lowercase(),
+        media_id: Some(version.media_number).filter(|number| *number != 0),
     };
     Ok(Json(versions.into_iter().map(shown).collect()))
 }

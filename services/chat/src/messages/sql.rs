@@ -496,8 +496,9 @@ pub(crate) async fn rewrite_message(
                update rooms set last_change = last_change + 1 where id = $1 returning number, last_change
            ),
            former as (
-               insert into versions (message_id, position, text, cause, replaced_at)
-               select $2, (select count(*) from versions where message_id = $2), $3, $4, $5
+               insert into versions (message_id, position, text, cause, replaced_at, media_id, media_number)
+               select $2, (select count(*) from versions where message_id = $2), $3, $4, $5,
+                   case when not $9 then $10::uuid end, case when not $9 then $11::bigint end
            ),
            message as (
                update messages
@@ -523,7 +524,9 @@ pub(crate) async fn rewrite_message(
         rewrite.text,
         rewrite.censored,
         deleted,
-        rewrite.keep_media
+        rewrite.keep_media,
+        before.media_id,
+        before.media_number
     );
     Ok(row.fetch_one(tx).await?)
 }
@@ -613,12 +616,15 @@ pub(crate) struct VersionRow {
     pub(crate) text: String,
     pub(crate) cause: String,
     pub(crate) replaced_at: DateTime<Utc>,
+    /// The file that went with it.
+    pub(crate) media_id: Option<Uuid>,
+    pub(crate) media_number: Option<i64>,
 }
 
 pub(crate) async fn list_versions(db: impl PgExecutor<'_>, message: Uuid) -> kit::Result<Vec<VersionRow>> {
     let rows = sqlx::query_as!(
         VersionRow,
-        "select text, cause, replaced_at from versions where message_id = $1 order by position",
+        "select text, cause, replaced_at, media_id, media_number from versions where message_id = $1 order by position",
         message
     );
     Ok(rows.fetch_all(db).await?)

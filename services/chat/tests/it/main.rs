@@ -7,6 +7,7 @@ mod firebase;
 mod firebase_fake;
 mod firebase_inward;
 mod history;
+mod inboxes;
 mod kinds;
 mod messages;
 mod moderation;
@@ -202,6 +203,20 @@ impl Process {
         self.end();
     }
 
+    /// As SIGSTOP does, until the answer is dropped.
+    fn pause(&self) -> Vec<std::sync::mpsc::Sender<()>> {
+        let runtime = self.runtime.as_ref().unwrap();
+        let hold = |_| {
+            let (resume, wait) = std::sync::mpsc::channel::<()>();
+            runtime.spawn(async move {
+                let _ = wait.recv();
+            });
+            resume
+        };
+        // One for each of its threads, and some more in case of one that takes two.
+        (0..4).map(hold).collect()
+    }
+
     fn end(&mut self) {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
@@ -308,8 +323,9 @@ impl Somebody {
         said.send(ClientFrame { frame: Some(Said::Open(open)) }).await.unwrap();
         let outbound = tokio_stream::wrappers::ReceiverStream::new(outbound);
         let heard = self.chat().connect(outbound).await?.into_inner();
-        let mut line = Line { said, heard, missed: Vec::new() };
-        let Some(Frame::Opened(_)) = line.next().await.frame else { panic!("the first frame opens") };
+        let mut line = Line { said, heard, opened: Opened::default(), missed: Vec::new() };
+        let Some(Frame::Opened(opened)) = line.next().await.frame else { panic!("the first frame opens") };
+        line.opened = opened;
         loop {
             let frame = line.next().await;
             if let Some(Frame::Live(_)) = frame.frame {
@@ -324,6 +340,7 @@ impl Somebody {
 struct Line {
     said: mpsc::Sender<ClientFrame>,
     heard: Streaming<ServerFrame>,
+    opened: Opened,
     /// What came before it was live.
     missed: Vec<ServerFrame>,
 }

@@ -134,9 +134,16 @@ async fn files_are_the_senders_or_nobodys() {
     assert_eq!(bare.edited_at, None, "the same text is no change");
     let words = ana.edit(&picture, "mi toro").await.unwrap();
     let emptied = ana.edit(&words, "").await.unwrap();
-    assert_eq!((emptied.text.as_str(), emptied.media_id.clone()), ("", ours.id), "a file may stand alone");
+    assert_eq!((emptied.text.as_str(), emptied.media_id.clone()), ("", ours.id.clone()), "a file may stand alone");
     let deleted = ana.delete(&note).await.unwrap();
     assert_eq!((deleted.media_id.as_str(), deleted.media_number, deleted.waveform.len()), ("", 0, 0));
+
+    // Moderators learn which file it was, once.
+    ana.delete(&picture).await.unwrap();
+    let request = ListVersionsRequest { message: Some(named(&picture)) };
+    let versions = world.admin().messages().list_versions(request).await.unwrap().into_inner().versions;
+    let files: Vec<_> = versions.into_iter().map(|version| (version.media_id, version.media_number)).collect();
+    assert_eq!(files, [(String::new(), 0), (String::new(), 0), (ours.id, ours.number)]);
 }
 
 #[tokio::test]

@@ -120,6 +120,40 @@ async fn a_killed_replica_takes_its_people_along_unless_they_are_elsewhere_too()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_stood_still_tells_that_its_people_are_here_again() {
+    let world = World::with_redis().await;
+    let (ana, ben, _room) = world.pair().await;
+    let carla = world.person(3);
+    ana.open_pair(&carla).await;
+    let process = world.process("chat-2").await;
+    let mut at_ana = ana.inbox(false).await;
+    let _at_ben = world.at("chat-2", &ben).inbox(false).await;
+    assert_eq!(at_ana.find(presence).await, (2, true));
+    let at_carla = world.at("chat-2", &carla).inbox(false).await;
+    assert_eq!(at_ana.find(presence).await, (3, true));
+    let paused = process.pause();
+    let mut gone = [at_ana.find(presence).await, at_ana.find(presence).await];
+    gone.sort_unstable();
+    assert_eq!(gone, [(2, false), (3, false)]);
+    // Who goes meanwhile does not come again; the replica learns of both at the same time, so she may be told of before.
+    drop(at_carla);
+    drop(paused);
+    testkit::eventually("only who stayed is here", async || ana.online().await == (vec![1, 2], 1)).await;
+    loop {
+        match at_ana.find(presence).await {
+            (2, true) => break,
+            other => assert_eq!(other.0, 3),
+        }
+    }
+    testkit::eventually("nobody is leaving", async || {
+        world.redis::<usize>(&["ZCARD", "chat:leaving"]).await == 0
+            && world.redis::<usize>(&["SCARD", &format!("chat:here:p:{}:3", carla.id)]).await == 0
+    })
+    .await;
+    assert_eq!(ana.online().await, (vec![1, 2], 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_replica_that_stops_hands_its_people_over() {
     let world = World::with_redis().await;
     let (ana, ben, _room) = world.pair().await;
@@ -154,6 +188,14 @@ async fn while_redis_is_away_nobody_is_online_and_nothing_fails() {
     assert_eq!(at_ana.message().await.text, "sigue");
     world.redis.as_mut().unwrap().restart().await;
     testkit::eventually("those who stayed are here again", async || ana.online().await == (vec![1, 2], 0)).await;
+    // Nobody was said to be gone, so nobody is said to be back.
+    at_ana.say(Said::Ping(Ping { nonce: 1 })).await;
+    let told = at_ana.find(|frame| match frame {
+        Frame::Presence(_) => Some(Some(presence(frame))),
+        Frame::Pong(_) => Some(None),
+        _ => None,
+    });
+    assert_eq!(told.await, None);
 }
 
 #[tokio::test]

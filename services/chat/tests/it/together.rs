@@ -33,10 +33,8 @@ async fn send_at_once(
             tokio::spawn(async move { Ok(one.try_send(&room, draft).await?.created) })
         })
         .collect();
-    // Until the first ones wait for the table.
-    while waiting(&world.harness.service.db).await < 1 {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    testkit::eventually("the first ones wait for the table", async || waiting(&world.harness.service.db).await > 0)
+        .await;
     shut.rollback().await.unwrap();
     join_all(sent).await.into_iter().map(Result::unwrap).collect()
 }
@@ -157,9 +155,7 @@ async fn who_gives_up_in_the_middle_leaves_the_room_to_the_next() {
     sqlx::query("lock table outbox in access exclusive mode").execute(&mut *shut).await.unwrap();
     let (somebody, its) = (ana.clone(), room.clone());
     let given_up = tokio::spawn(async move { somebody.send(&its, "uno").await });
-    while waiting(&world.harness.service.db).await < 1 {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    testkit::eventually("it waits for the table", async || waiting(&world.harness.service.db).await > 0).await;
     given_up.abort();
     let (somebody, its) = (ben.clone(), room.clone());
     let next = tokio::spawn(async move { somebody.send(&its, "dos").await });
