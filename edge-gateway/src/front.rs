@@ -1,5 +1,7 @@
 //! What happens around every request, and which program answers it. The steps are numbered in [`Front::serve`]; what a
-//! dialect adds stands in [`dress`].
+//! dialect adds stands in [`dress`], and whose a path is in [`paths`].
+
+mod paths;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -14,8 +16,7 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
-use http::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER, STRICT_TRANSPORT_SECURITY, USER_AGENT};
-use http::uri::PathAndQuery;
+use http::header::{ACCEPT, RETRY_AFTER, STRICT_TRANSPORT_SECURITY, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use kit::context::{self, Context};
 use kit::telemetry;
@@ -31,6 +32,7 @@ use crate::agrovet::Agrovet;
 use crate::auth::Identity;
 use crate::conectar::Conectar;
 use crate::dialect::{Dialect, Problem};
+use crate::front::paths::{Hidden, Program, program, reroot};
 use crate::grpc_web::GrpcProxy;
 use crate::limit::Class;
 use crate::meters::Meters;
@@ -67,6 +69,7 @@ struct Inner {
     /// Falls through to Conectar where only Conectar knows the path.
     agrovet: Router,
     conectar: Router,
+    hidden: Hidden,
     /// Neither dialect's: health, documents, files.
     platform: Router,
     /// `/api/v3` and the like.
@@ -75,27 +78,20 @@ struct Inner {
     meters: Meters,
 }
 
-/// Which program answers a path.
-#[derive(Debug, PartialEq, Eq)]
-enum Program<'p> {
-    Grpc,
-    Platform { version: &'static str, path: &'p str },
-    Agrovet(&'p str),
-    Conectar { version: &'static str, path: &'p str },
-    UnknownVersion,
-}
-
 impl Front {
     pub fn new(edge: Edge) -> anyhow::Result<Self> {
         let (agrovet, conectar) = (Agrovet(edge.clone()), Conectar(edge.clone()));
-        let conectar_routes = dress(&conectar, Conectar::routes().into_router(&conectar));
+        let (agrovets, conectars) = (Agrovet::routes(), Conectar::routes());
+        let hidden = Hidden::between(&agrovets, &conectars);
+        let conectar_routes = dress(&conectar, conectars.into_router(&conectar));
         // What nobody knows below /api/ is refused in Agrovet's words.
         let nothing = dress(&agrovet, Router::new().fallback(async || problem::<Agrovet>(Problem::NoRoute)));
         let behind = Rerooted(conectar_routes.clone().fallback_service(nothing));
-        let agrovet_routes = dress(&agrovet, Agrovet::routes().into_router(&agrovet)).fallback_service(behind);
+        let agrovet_routes = dress(&agrovet, agrovets.into_router(&agrovet)).fallback_service(behind);
         Ok(Self(Arc::new(Inner {
             agrovet: agrovet_routes,
             conectar: conectar_routes,
+            hidden,
             platform: dress(&Platform(edge.clone()), platform::router()),
             no_version: dress(&conectar, Router::new().fallback(no_version)),
             grpc: GrpcProxy::new(&edge)?,
@@ -159,7 +155,7 @@ impl Front {
 
 impl Inner {
     async fn dispatch(&self, request: Request) -> Response {
-        match program(request.uri().path(), request.headers()) {
+        match self.hidden.uncover(program(request.uri().path(), request.headers())) {
             Program::Grpc => self.grpc.call(request).await,
             Program::Platform { version, path } => {
                 let mut response = call(&self.platform, reroot(path, request.uri()), request).await;
@@ -193,92 +189,10 @@ impl Service<Request> for Front {
     }
 }
 
-/// Reads a path's first segments.
-fn program<'p>(path: &'p str, headers: &HeaderMap) -> Program<'p> {
-    let grpc = headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
-    if grpc || path.starts_with("/plaza.") || path.starts_with("/grpc.") {
-        return Program::Grpc;
-    }
-    // `/health` is Conectar's aggregate, `/health/` is what Agrovet's probes ask.
-    if matches!(path, "/health/" | "/health/detailed" | "/health/detailed/") {
-        return Program::Agrovet(bare(path));
-    }
-    // Rooms are numbers to Agrovet and UUIDs to Conectar; who asks for anything else is told so by Agrovet, whose
-    // clients are the ones that open sockets here.
-    if let Some(rest) = path.strip_prefix("/ws/") {
-        let path = bare(path);
-        let room = rest.strip_prefix("chat/").map(bare);
-        return match room.is_some_and(|room| Uuid::try_parse(room).is_ok()) {
-            true => Program::Conectar { version: "v1", path },
-            false => Program::Agrovet(path),
-        };
-    }
-    let Some(rest) = path.strip_prefix("/api").filter(|rest| rest.is_empty() || rest.starts_with('/')) else {
-        let (version, path) = ("v1", bare(path));
-        return if of_platform(path) {
-            Program::Platform { version, path }
-        } else {
-            Program::Conectar { version, path }
-        };
-    };
-    let first = rest.trim_start_matches('/').split('/').next().unwrap_or_default();
-    let number = first.strip_prefix('v').filter(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()));
-    let version = match number {
-        // Files are served bare and below every form of the prefix.
-        None if rest.starts_with("/uploads/") => return Program::Platform { version: "v1", path: bare(rest) },
-        None => return Program::Agrovet(bare(path)),
-        Some("1") => "v1",
-        Some("2") => "v2",
-        Some(_) => return Program::UnknownVersion,
-    };
-    let path = bare(&rest[1 + first.len()..]);
-    if path == "/docs" || path.starts_with("/uploads/") {
-        Program::Platform { version, path }
-    } else {
-        Program::Conectar { version, path }
-    }
-}
-
 async fn no_version() -> Response {
     let path = asked_path();
     let version = path.trim_start_matches("/api/").split('/').next().unwrap_or_default();
     problem::<Conectar>(Problem::Version(version.to_owned()))
-}
-
-fn of_platform(path: &str) -> bool {
-    matches!(path, "/" | "/health" | "/health/live" | "/health/ready" | "/docs")
-        || path.starts_with("/docs/")
-        || path.starts_with("/demo/")
-        || path.starts_with("/openapi/")
-        || path.starts_with("/uploads/")
-}
-
-/// Both slash forms are one path.
-fn bare(path: &str) -> &str {
-    match path.strip_suffix('/') {
-        Some("") | None => {
-            if path.is_empty() {
-                "/"
-            } else {
-                path
-            }
-        }
-        Some(bare) => bare,
-    }
-}
-
-/// The URI with another path; `None` when it has that path already.
-fn reroot(path: &str, uri: &Uri) -> Option<Uri> {
-    if uri.path() == path {
-        return None;
-    }
-    let path_and_query = match uri.query() {
-        Some(query) => PathAndQuery::try_from(format!("{path}?{query}")),
-        None => PathAndQuery::try_from(path),
-    };
-    let mut parts = uri.clone().into_parts();
-    parts.path_and_query = Some(path_and_query.ok()?);
-    Uri::from_parts(parts).ok()
 }
 
 async fn call(router: &Router, uri: Option<Uri>, mut request: Request) -> Response {
@@ -443,38 +357,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_find_their_program() {
-        use Program::*;
-        let of = |path| program(path, &HeaderMap::new());
-        let v1 = |path| Conectar { version: "v1", path };
-        let platform = |path| Platform { version: "v1", path };
-        assert_eq!(of("/api/auth/users/me/"), Agrovet("/api/auth/users/me"));
-        assert_eq!(of("/api/auth/users/me"), Agrovet("/api/auth/users/me"));
-        assert_eq!(of("/api/"), Agrovet("/api"));
-        assert_eq!(of("/api/v1/users/me/"), v1("/users/me"));
-        assert_eq!(of("/api/v2/users/me"), Conectar { version: "v2", path: "/users/me" });
-        assert_eq!(of("/api/v1"), v1("/"));
-        assert_eq!(of("/api/v3/users"), UnknownVersion);
-        assert_eq!(of("/api/vets/1"), Agrovet("/api/vets/1"));
-        assert_eq!(of("/apis/x"), v1("/apis/x"));
-        assert_eq!(of("/users/me"), v1("/users/me"));
-        assert_eq!(of("/health"), platform("/health"));
-        assert_eq!(of("/health/"), Agrovet("/health"));
-        assert_eq!(of("/api/v1/health"), v1("/health"));
-        assert_eq!(of("/api/v1/uploads/avatars/a.jpg"), platform("/uploads/avatars/a.jpg"));
-        assert_eq!(of("/api/uploads/avatars/a.jpg"), platform("/uploads/avatars/a.jpg"));
-        assert_eq!(of("/api/v2/docs"), Platform { version: "v2", path: "/docs" });
-        assert_eq!(of("/"), platform("/"));
-        assert_eq!(of("/ws/chat/14/"), Agrovet("/ws/chat/14"));
-        assert_eq!(of("/ws/chat/toro"), Agrovet("/ws/chat/toro"));
-        assert_eq!(of("/ws/presence/"), Agrovet("/ws/presence"));
-        let room = "/ws/chat/0192b0c4-7d1e-7a54-8f0e-5d1f3c5a7b90";
-        assert_eq!(of("/ws/chat/0192b0c4-7d1e-7a54-8f0e-5d1f3c5a7b90/"), v1(room));
-        assert_eq!(of("/api/v1/ws/chat/0192b0c4-7d1e-7a54-8f0e-5d1f3c5a7b90"), v1(room));
-        assert_eq!(of("/plaza.users.v1.UserService/GetUser"), Grpc);
-    }
-
-    #[test]
     fn clients_that_take_nothing_we_have_are_told() {
         let accepts = |accept: &'static str| {
             let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))]);
@@ -486,13 +368,6 @@ mod tests {
                 && super::accepts(&HeaderMap::new(), &["x"])
         );
         assert!(!accepts("text/xml") && !accepts("application/jsonp"));
-    }
-
-    #[test]
-    fn a_new_path_keeps_the_query() {
-        let uri: Uri = "/api/auth/users/?page=2".parse().unwrap();
-        assert_eq!(reroot("/api/auth/users", &uri).unwrap(), "/api/auth/users?page=2");
-        assert_eq!(reroot("/x", &"/x".parse().unwrap()), None);
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! `Idempotency-Key`: a signed-in client that repeats a write with the same key gets the first answer again, and the
 //! write happens once; who repeats it meanwhile waits for that answer. Keys live 24 hours in Redis, per user, method and
 //! path. While Redis is away requests go through unprotected, because refusing them all would be worse.
+//!
+//! What takes longer than its client waits goes on, for as long again, and its answer is for whoever repeats it. If that
+//! time runs out too, nobody knows whether it was done: the key stays taken until nothing of it can be going on any more.
 
 mod content;
 
@@ -74,7 +77,8 @@ pub async fn answer<D: Dialect>(dialect: &D, request: Request, next: Next) -> Re
     let (Some(caller), Some(key), Some(redis)) = (caller, key, dialect.redis.clone()) else {
         return next.run(request).await;
     };
-    match once(redis, caller, &key, request, next).await {
+    let more = dialect.config.timeout(&request);
+    match once(redis, caller, &key, more, request, next).await {
         Ok(response) => response,
         Err(problem) => D::Error::from(problem).into_response(),
     }
@@ -84,6 +88,7 @@ async fn once(
     mut redis: ConnectionManager,
     caller: Caller,
     key: &HeaderValue,
+    more: Duration,
     request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
@@ -97,8 +102,8 @@ async fn once(
 
     let mut waited = false;
     loop {
-        match claim(&mut redis, &place, &print).await {
-            Ok(true) => return serve(redis, place, print, request, next).await,
+        match claim(&mut redis, &place, &print, more).await {
+            Ok(true) => return serve(redis, place, print, more, request, next).await,
             Ok(false) => {}
             // Somebody may be serving it.
             Err(_) if waited => return Err(Problem::KeyBusy),
@@ -112,10 +117,11 @@ async fn once(
 }
 
 /// Takes the place for the first request of a key.
-async fn claim(redis: &mut ConnectionManager, place: &str, print: &str) -> RedisResult<bool> {
+async fn claim(redis: &mut ConnectionManager, place: &str, print: &str, more: Duration) -> RedisResult<bool> {
     let entry = Entry { print: print.to_owned(), content: None, answer: None, too_large: false };
-    // As long as the request may live, so that the place is given up only when its owner has died, and soon after.
-    let seconds = (left() + STORING).as_secs();
+    // As long as the work may go on, so that the place ends by itself only when its owner has died or does not know
+    // what became of it, and soon after.
+    let seconds = (left() + more + STORING).as_secs();
     let mut set = redis::cmd("SET");
     set.arg(place).arg(encode(&entry)).arg("NX").arg("EX").arg(seconds);
     Ok(set.query_async::<Option<String>>(redis).await?.is_some())
@@ -126,27 +132,27 @@ fn left() -> Duration {
     context::current().left().unwrap_or(Duration::from_secs(DAY))
 }
 
-/// Serves the first request of a key. The client may go away; what it asked for is finished and its answer kept all the
-/// same, within its time: then the place ends too, and somebody else may be served.
+/// Serves the first request of a key. The client may go away, or its time may end; what it asked for goes on all the
+/// same, by `more` than the client waits, and its answer is kept.
 async fn serve(
     mut redis: ConnectionManager,
     place: String,
     print: String,
+    more: Duration,
     request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
     let (request, watch) = Watch::over(request);
+    let mut context = context::current();
+    context.deadline = context.deadline.map(|at| at + more);
     let (mut kept, at) = (redis.clone(), place.clone());
     let work = async move {
         match timeout(left(), next.run(request)).await {
-            Ok(response) => Ok(keep(&mut kept, &at, print, watch.hash(), response).await),
-            Err(_) => {
-                free(&mut kept, &at).await;
-                Err(Problem::Timeout)
-            }
+            Ok(response) => Ok(keep(&mut kept, &at, print, &watch, response).await),
+            Err(_) => Err(Problem::Timeout),
         }
     };
-    match detached(work).await {
+    match context::scope(context, detached(work)).await {
         Some(done) => done,
         None => {
             free(&mut redis, &place).await;
@@ -201,15 +207,20 @@ async fn print(request: Request) -> Result<(Request, String), Problem> {
     Ok((request, STANDARD_NO_PAD.encode(print)))
 }
 
-/// Stores an answer; one that says "try again" is not stored but frees the key.
+/// Stores an answer; one that says "try again", or is about a body that broke off, is not stored but frees the key.
 async fn keep(
     redis: &mut ConnectionManager,
     place: &str,
     print: String,
-    content: Option<String>,
+    watch: &Watch,
     response: Response,
 ) -> Response {
-    let again = response.status().is_server_error()
+    // A service ran out of time, and may have done it.
+    if response.status() == StatusCode::GATEWAY_TIMEOUT {
+        return response;
+    }
+    let again = watch.broke()
+        || response.status().is_server_error()
         || matches!(
             response.status(),
             StatusCode::TOO_MANY_REQUESTS | StatusCode::UNAUTHORIZED | StatusCode::REQUEST_TIMEOUT
@@ -233,7 +244,7 @@ async fn keep(
         location: header(LOCATION),
         body: STANDARD_NO_PAD.encode(bytes),
     });
-    let entry = Entry { print, content, too_large: answer.is_none(), answer };
+    let entry = Entry { print, content: watch.hash(), too_large: answer.is_none(), answer };
     if let Err(error) = redis.set_ex::<_, _, ()>(place, encode(&entry), DAY).await {
         tracing::warn!(%error, "an idempotency key's answer could not be stored");
     }

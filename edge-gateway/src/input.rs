@@ -163,14 +163,18 @@ impl<T: Form> Describe for Input<T> {
     }
 }
 
-/// The query string.
+/// The query string. Django's clients write what they leave out as an empty value (`?room=&archived=`), so there it
+/// counts as not written; FastAPI's mean an empty text by it.
 pub struct Query<T>(pub T);
 
 impl<D: Dialect, T: Form> FromRequestParts<D> for Query<T> {
     type Rejection = D::Error;
 
     async fn from_request_parts(parts: &mut Parts, _: &D) -> Result<Self, D::Error> {
-        let texts = pairs(parts.uri.query().unwrap_or_default().as_bytes());
+        let mut texts = pairs(parts.uri.query().unwrap_or_default().as_bytes());
+        if D::HABITS == Habits::Django {
+            texts.retain(|(_, value)| !value.trim().is_empty());
+        }
         let form = Fields::pairs(D::HABITS, texts, Vec::new()).read();
         Ok(Self(form.map_err(|faults| Problem::Fields { place: Place::Query, faults })?))
     }

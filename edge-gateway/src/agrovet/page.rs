@@ -141,7 +141,8 @@ impl FromRequestParts<Agrovet> for Page {
     async fn from_request_parts(parts: &mut Parts, edge: &Agrovet) -> Result<Self> {
         let Ok(base) = Base::from_request_parts(parts, edge).await;
         let query = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned();
-        let mut query: Vec<(String, String)> = query.collect();
+        // As in every query of this dialect, an empty value was not written.
+        let mut query: Vec<(String, String)> = query.filter(|(_, value)| !value.trim().is_empty()).collect();
         let last = |name: &str| query.iter().rev().find(|(n, _)| n == name).map(|(_, value)| value.as_str());
         let number = match last("page") {
             None => Some(1),

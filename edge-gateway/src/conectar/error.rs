@@ -89,6 +89,7 @@ const NAMES: &[(&str, &str)] = &[
     ("role", "rol"),
     ("data", "file"),
     ("query", "q"),
+    ("subject", "trabajo_id"),
 ];
 
 const HTTP: &str = "HTTP_ERROR";

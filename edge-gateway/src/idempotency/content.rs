@@ -1,9 +1,7 @@
 //! What a multipart body says. Files are held nowhere for it: the body is hashed while it is read, without its boundary,
 //! as clients choose a new one each time they build a form.
 
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::body::Body;
 use axum::extract::Request;
@@ -12,6 +10,7 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use bytes::Bytes;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
+use http_body::Frame;
 use http_body_util::BodyExt;
 use kit::seal::sha256;
 
@@ -30,14 +29,33 @@ impl Watch {
     pub(super) fn over(request: Request) -> (Request, Self) {
         let content = Content::of(request.headers()).map(|content| Arc::new(Mutex::new(content)));
         let Some(content) = content else { return (request, Self(None)) };
-        let watched = content.clone();
-        (request.map(|body| Body::new(Watched { body, content: watched })), Self(Some(content)))
+        let (seen, broken) = (content.clone(), content.clone());
+        let look = move |frame: Frame<Bytes>| {
+            if let Some(bytes) = frame.data_ref() {
+                lock(&seen).take(bytes);
+            }
+            frame
+        };
+        let note = move |error| {
+            lock(&broken).broke = true;
+            error
+        };
+        (request.map(|body| Body::new(body.map_frame(look).map_err(note))), Self(Some(content)))
     }
 
     /// The hash of a form that was read to its end; whoever answered before that did not look at what it says.
     pub(super) fn hash(&self) -> Option<String> {
-        self.0.as_ref().and_then(|content| content.lock().unwrap_or_else(PoisonError::into_inner).hash())
+        self.0.as_ref().and_then(|content| lock(content).hash())
     }
+
+    /// Whether the form broke off while it was read.
+    pub(super) fn broke(&self) -> bool {
+        self.0.as_ref().is_some_and(|content| lock(content).broke)
+    }
+}
+
+fn lock(content: &Mutex<Content>) -> MutexGuard<'_, Content> {
+    content.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The hash of a form that nobody will need any more; none if it does not end as it should.
@@ -56,37 +74,6 @@ pub(super) async fn hash(request: Request) -> Result<Option<String>, Problem> {
     Ok(content.hash())
 }
 
-struct Watched {
-    body: Body,
-    content: Arc<Mutex<Content>>,
-}
-
-impl http_body::Body for Watched {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<http_body::Frame<Bytes>, axum::Error>>> {
-        let frame = std::task::ready!(Pin::new(&mut self.body).poll_frame(cx));
-        if let Some(Ok(frame)) = &frame
-            && let Some(bytes) = frame.data_ref()
-        {
-            self.content.lock().unwrap_or_else(PoisonError::into_inner).take(bytes);
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        http_body::Body::is_end_stream(&self.body)
-    }
-
-    fn size_hint(&self) -> http_body::SizeHint {
-        http_body::Body::size_hint(&self.body)
-    }
-}
-
 /// A form as far as it has come.
 struct Content {
     /// What stands before each part, and with two dashes behind it at the end.
@@ -96,13 +83,14 @@ struct Content {
     /// A hash of all blocks before, and the present one.
     block: Vec<u8>,
     ended: bool,
+    broke: bool,
 }
 
 impl Content {
     fn of(headers: &HeaderMap) -> Option<Self> {
         let boundary = boundary(headers.get(CONTENT_TYPE)?.to_str().ok()?)?;
         let delimiter = format!("--{boundary}").into_bytes();
-        Some(Self { delimiter, tail: Vec::new(), block: vec![0; HASH], ended: false })
+        Some(Self { delimiter, tail: Vec::new(), block: vec![0; HASH], ended: false, broke: false })
     }
 
     fn take(&mut self, bytes: &[u8]) {

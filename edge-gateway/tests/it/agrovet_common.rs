@@ -183,6 +183,17 @@ async fn a_database_that_is_away_is_a_503_and_never_a_500() {
             assert_eq!(answer.status, 503, "{answer}");
         }
     }
+    // So it is to whoever asks how the platform is, and only to them.
+    let probe = async |path: &str| world.ask(world.get(path)).await;
+    let limit = Duration::from_secs(30);
+    testkit::within(limit, "health tells it", async || probe("/health/detailed/").await.status == 503).await;
+    let detailed = probe("/health/detailed/").await;
+    assert_eq!((&detailed.body["status"], &detailed.body["checks"]["database"]), (&json!("degraded"), &json!("error")));
+    assert_eq!(probe("/health").await.body["estado_general"], json!("degraded"));
+    assert_eq!([probe("/health/").await.status, probe("/health/live").await.status], [200, 200]);
+    assert_eq!(probe("/health/ready").await.status, 503);
     world.databases["marketplace"].set_away(false).await;
-    testkit::within(Duration::from_secs(30), "it is back", async || read().await.status == 200).await;
+    testkit::within(limit, "it is back", async || read().await.status == 200).await;
+    testkit::within(limit, "health tells that too", async || probe("/health/detailed/").await.status == 200).await;
+    assert_eq!(probe("/health/ready").await.status, 200);
 }

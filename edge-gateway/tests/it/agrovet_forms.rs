@@ -1,9 +1,12 @@
 //! Agrovet: what forms and queries may look like, and how their faults are told.
 
+use edge_gateway::agrovet::Agrovet;
+use edge_gateway::dialect::Dialect;
 use reqwest::{Method, multipart};
 use serde_json::{Value, json};
 
 use crate::files::{form, photo};
+use crate::strangers::path;
 use crate::world::World;
 
 const FORBIDDEN: &str = "Usted no tiene permiso para realizar esta acción.";
@@ -88,6 +91,29 @@ async fn an_empty_value_in_a_query_was_not_given() {
         let answer = world.read(&format!("/api/{path}"), &ana.token).await;
         assert_eq!((answer.status, &answer.body["count"]), (200, &json!(count)), "{path}: {answer}");
     }
+
+    // So it is on every route, also where the answer is that something is missing.
+    world.group_of(&ana, &[]).await;
+    let document = serde_json::to_value(Agrovet::routes().document("", "", "")).unwrap();
+    let mut asked = 0;
+    for (route, operations) in document["paths"].as_object().unwrap() {
+        let parameters = operations["get"]["parameters"].as_array().into_iter().flatten();
+        let names: Vec<_> = parameters.filter(|p| p["in"] == "query").map(|p| p["name"].as_str().unwrap()).collect();
+        if names.is_empty() {
+            continue;
+        }
+        let bare = format!("{}/", path(route, "1"));
+        let without = world.read(&bare, &ana.token).await;
+        for value in ["=", "=%20"] {
+            let query: Vec<_> = names.iter().map(|name| format!("{name}{value}")).collect();
+            let empty = world.read(&format!("{bare}?{}", query.join("&")), &ana.token).await;
+            assert_eq!((empty.status, empty.body), (without.status, without.body.clone()), "{bare} {query:?}");
+        }
+        asked += 1;
+    }
+    assert!(asked > 30, "{asked} routes have parameters");
+    let out = world.request(Method::POST, "/api/auth/logout/?all=").bearer_auth(&ana.token);
+    assert_eq!(world.ask(out).await.status, 204);
 }
 
 #[tokio::test]

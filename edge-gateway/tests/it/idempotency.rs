@@ -7,6 +7,7 @@ use redis::AsyncCommands;
 use redis::aio::MultiplexedConnection;
 use reqwest::{Body, Method};
 use serde_json::json;
+use sqlx::{Connection, Executor, PgConnection};
 use tokio::sync::oneshot;
 
 use crate::answer::Answer;
@@ -175,4 +176,81 @@ async fn who_waited_for_an_upload_that_came_to_nothing_is_served_instead() {
     let (first, second) = tokio::join!(first, second);
     assert_eq!((first.status, second.status), (408, 201), "{first} {second}");
     assert_eq!(second.header(REPLAYED), "");
+}
+
+#[tokio::test]
+async fn an_upload_that_broke_off_may_come_again() {
+    let world = World::start().await;
+    let ana = world.agrovet("Ana", "59170000001", "Specialist").await;
+    let whole = upload("aaaa", &photo(1));
+    let (first, length) = (whole[..whole.len() / 2].to_vec(), whole.len());
+    let breaking = stream::iter([Ok(first), Err(std::io::Error::other("the train is in a tunnel"))]);
+    let request = world.post("/api/media/").bearer_auth(&ana.token).header("idempotency-key", "k");
+    let request = request.header("content-type", "multipart/form-data; boundary=aaaa").header("content-length", length);
+    let broken = request.body(Body::wrap_stream(breaking)).send().await;
+    assert!(broken.is_err(), "{broken:?}");
+    let again = send(&world, &ana, "aaaa", length, whole).await;
+    assert_eq!((again.status, again.header(REPLAYED)), (201, ""), "{again}");
+}
+
+/// An edge whose clients wait two seconds, and everything that is to be written waits for the lock's end.
+struct Slow {
+    base: String,
+    holder: PgConnection,
+}
+
+impl Slow {
+    async fn start(world: &World) -> Self {
+        let (base, _) = world.another_edge(&["--request-seconds", "2"]);
+        testkit::eventually("another edge answers", async || {
+            world.http.get(format!("{base}/health/")).send().await.is_ok_and(|answer| answer.status() == 200)
+        })
+        .await;
+        let mut holder = PgConnection::connect(&world.databases["forum"].url).await.expect("the database answers");
+        let lock = "begin; lock table posts in access exclusive mode";
+        holder.execute(lock).await.expect("the table is locked");
+        Self { base, holder }
+    }
+
+    async fn end(mut self) {
+        self.holder.execute("rollback").await.expect("the table is free");
+    }
+}
+
+/// Writes a post with the key `k`.
+async fn write(world: &World, base: &str, who: &Person) -> Answer {
+    let request = world.http.post(format!("{base}/api/foro/posts/")).bearer_auth(&who.token);
+    let request = request.header("idempotency-key", "k").json(&json!({ "title": "Hola", "content": "Texto" }));
+    world.ask(request).await
+}
+
+#[tokio::test]
+async fn what_takes_longer_than_its_client_waits_is_done_once_and_its_answer_kept() {
+    let world = World::start().await;
+    let ana = world.agrovet("Ana", "59170000001", "Specialist").await;
+    let slow = Slow::start(&world).await;
+    assert_eq!(write(&world, &slow.base, &ana).await.status, 504);
+    slow.end().await;
+    let again = write(&world, &world.base, &ana).await;
+    assert_eq!((again.status, again.header(REPLAYED)), (201, "true"), "{again}");
+    assert_eq!(world.anybody("/api/foro/posts/").await.body["count"], json!(1));
+}
+
+#[tokio::test]
+async fn a_key_stays_taken_while_nobody_knows_what_became_of_its_request() {
+    let world = World::start().await;
+    let ana = world.agrovet("Ana", "59170000001", "Specialist").await;
+    let slow = Slow::start(&world).await;
+    assert_eq!(write(&world, &slow.base, &ana).await.status, 504);
+    // The third one asks when the work has been given up, too.
+    for _ in 0..3 {
+        let busy = write(&world, &slow.base, &ana).await;
+        let words = "Una solicitud con la misma Idempotency-Key está en curso.";
+        assert_eq!((busy.status, &busy.body), (409, &json!({ "detail": words })));
+    }
+    slow.end().await;
+    // In the end somebody is served.
+    let served = write(&world, &world.base, &ana).await;
+    assert_eq!((served.status, served.header(REPLAYED)), (201, ""), "{served}");
+    assert_eq!(world.anybody("/api/foro/posts/").await.body["count"], json!(1));
 }

@@ -242,8 +242,9 @@ async fn sweep<D: Dialect>(
             };
             if template.contains('{') {
                 let long = "9".repeat(4000);
-                // To Agrovet's sockets a UUID is a room of Conectar's.
-                let known = |id: &&str| !(template.starts_with("/ws/") && id.contains("0000-"));
+                // A UUID there is a room or a message of Conectar's.
+                let theirs = template.starts_with("/ws/") || template == "/api/chat/messages/{id}";
+                let known = |id: &&str| !(theirs && id.contains("0000-"));
                 for id in IDS.iter().copied().filter(known).chain([long.as_str()]) {
                     let asked = format!("{who}: {method} {template} with {id:.40}");
                     tries.push((asked, request(&fill(id)).json(&json!({}))));

@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::Edge;
-use crate::conectar::chat::{ChatRead, LONGEST, kinds, people_of, room};
+use crate::conectar::chat::{ChatRead, Id, LONGEST, kinds, people_of, room};
 use crate::conectar::{Conectar, Result, time};
 use crate::form::{Fields, Form, Wrong};
 use crate::input::{Input, Path, Query};
@@ -194,7 +194,7 @@ pub struct Success {
     success: bool,
 }
 
-pub async fn mark_read(State(edge): State<Conectar>, _: Caller, Path(id): Path<Uuid>) -> Result<Json<Success>> {
+pub async fn mark_read(State(edge): State<Conectar>, _: Caller, Path(Id(id)): Path<Id>) -> Result<Json<Success>> {
     edge.rooms().mark_read(MarkReadRequest { room: Some(room(id)), ..Default::default() }).await?;
     Ok(Json(Success { success: true }))
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::Edge;
-use crate::conectar::chat::{LONGEST, MessageRead, kinds, message, room, shown};
+use crate::conectar::chat::{Id, LONGEST, MessageRead, kinds, message, room, shown};
 use crate::conectar::{Conectar, On, Result};
 use crate::form::{Fields, Form, Wrong};
 use crate::input::{Input, Path, Query};
@@ -40,7 +40,7 @@ impl Form for Window {
 pub async fn list(
     State(edge): State<Conectar>,
     _: Caller,
-    Path(id): Path<Uuid>,
+    Path(Id(id)): Path<Id>,
     Query(window): Query<Window>,
 ) -> Result<Json<Vec<MessageRead>>> {
     let moment = |millis: i64| Timestamp { seconds: millis / 1000, nanos: (millis % 1000) as i32 * 1_000_000 };
@@ -85,7 +85,9 @@ fn text(f: &mut Fields, required: bool) -> String {
 
 fn kept(f: &mut Fields, name: Option<Value>) -> String {
     names::kept(name.as_ref()).unwrap_or_else(|names::TooLong| {
-        f.fault("client_msg_id", Wrong::TooLong(200));
+        let number = name.is_some_and(|name| name.is_number());
+        let inexact = || Wrong::Said("debe ser un texto: un número tan grande pierde cifras".into());
+        f.fault("client_msg_id", if number { inexact() } else { Wrong::TooLong(200) });
         String::new()
     })
 }
@@ -110,7 +112,7 @@ async fn show(edge: &Edge, message: v1::Message) -> Result<MessageRead> {
 pub async fn create(
     State(edge): State<Conectar>,
     _: Caller,
-    Path(id): Path<Uuid>,
+    Path(Id(id)): Path<Id>,
     Input(form): Input<NewMessage>,
 ) -> Result<Json<MessageRead>> {
     Ok(Json(send(&edge, id, form).await?))
@@ -120,7 +122,7 @@ pub async fn create(
 pub async fn create_201(
     State(edge): State<Conectar>,
     _: Caller,
-    Path(id): Path<Uuid>,
+    Path(Id(id)): Path<Id>,
     Input(form): Input<NewMessage>,
 ) -> Result<Created<MessageRead>> {
     Ok(Created(send(&edge, id, form).await?))
@@ -155,7 +157,7 @@ impl Form for Change {
 pub async fn update(
     State(edge): State<Conectar>,
     _: Caller,
-    Path(id): Path<Uuid>,
+    Path(Id(id)): Path<Id>,
     Input(Change(text)): Input<Change>,
 ) -> Result<Json<MessageRead>> {
     let request = EditMessageRequest { message: Some(message(id)), text };
@@ -163,7 +165,7 @@ pub async fn update(
     Ok(Json(show(&edge, message).await?))
 }
 
-pub async fn delete(State(edge): State<Conectar>, _: Caller, Path(id): Path<Uuid>) -> Result<NoContent> {
+pub async fn delete(State(edge): State<Conectar>, _: Caller, Path(Id(id)): Path<Id>) -> Result<NoContent> {
     edge.messages().delete_message(DeleteMessageRequest { message: Some(message(id)) }).await?;
     Ok(NoContent)
 }

@@ -13,11 +13,13 @@ use proto::access::v1::Role;
 use proto::chat::v1::{self, MessageKey, MessageKind, RoomKey, RoomKind, message_key, room_key};
 use serde::Serialize;
 use utoipa::ToSchema;
+use utoipa::openapi::{RefOr, Schema};
 use uuid::Uuid;
 
 use crate::Edge;
 use crate::batch::{self, People};
 use crate::conectar::time;
+use crate::input::Segment;
 
 /// What stands where somebody told contact details.
 const CENSORED: &str = "*** Mensaje bloqueado por incluir datos de contacto ***";
@@ -35,6 +37,20 @@ const KINDS: &[(MessageKind, &str)] = &[
 /// The rooms of this dialect. Whatever is asked of `chat` is asked of this kind, so that no other room exists here.
 fn kinds() -> Vec<i32> {
     vec![RoomKind::Deal.into()]
+}
+
+/// A conversation or message in a path. Those of Firestore, which the frontend knows too, are no UUIDs: what is none is
+/// one that does not exist here, and no mistake.
+pub struct Id(Uuid);
+
+impl Segment for Id {
+    fn parse(text: &str) -> Option<Self> {
+        Some(Self(Uuid::try_parse(text).unwrap_or_default()))
+    }
+
+    fn schema() -> RefOr<Schema> {
+        <Uuid as Segment>::schema()
+    }
 }
 
 fn room(id: Uuid) -> RoomKey {

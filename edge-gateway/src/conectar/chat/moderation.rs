@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use utoipa::openapi::path::ParameterIn;
 use uuid::Uuid;
 
+use crate::conectar::chat::Id;
 use crate::conectar::{Conectar, Error, On, Result};
 use crate::dialect::{Place, Problem};
 use crate::form::{Fault, Fields, Form, Wrong};
@@ -133,7 +134,7 @@ pub struct Reviewed {
 pub async fn review(
     State(edge): State<Conectar>,
     _: Caller,
-    Path(message_id): Path<Uuid>,
+    Path(Id(message_id)): Path<Id>,
     Input(form): Input<Review>,
 ) -> Result<Json<Reviewed>> {
     let request =
