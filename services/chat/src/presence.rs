@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt::Write;
 use std::sync::{Arc, LazyLock, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use kit::wire::timestamp;
@@ -36,6 +36,8 @@ const BATCH: usize = 500;
 /// Of those who are here again, how many Redis is told in one turn, and of how many their contacts: a turn must end before
 /// the lease does.
 const RETURNS: (usize, usize) = (5_000, 200);
+/// How long a turn may say such things, with a slow Redis, too.
+const TURN: Duration = Duration::from_secs(1);
 /// For how long a replica whose people were sent off may stand still and find out.
 const MARK: Duration = Duration::from_secs(10 * 60);
 
@@ -336,7 +338,12 @@ impl Chat {
 
     /// Says what Redis did not note, as it is now.
     async fn say_again(&self) {
+        let began = Instant::now();
         for here in self.presence.take_unsaid() {
+            if began.elapsed() > TURN {
+                self.presence.unsaid(here);
+                continue;
+            }
             let noted = async {
                 if !self.presence.present(here) {
                     self.presence.go(here, Utc::now()).await?;
@@ -358,9 +365,10 @@ impl Chat {
     /// Says again who is here of those whom Redis has forgotten, or whom another replica has sent off: as many as a turn
     /// allows.
     async fn say_returns(&self, returns: &mut Returns) -> redis::RedisResult<()> {
-        let (mut asked, mut told) = (0, 0);
+        let (began, mut asked, mut told) = (Instant::now(), 0, 0);
         while asked < RETURNS.0
             && told < RETURNS.1
+            && began.elapsed() < TURN
             && let Some(&(here, tell)) = returns.waiting.front()
         {
             let came = self.presence.come_again(here).await?;

@@ -52,6 +52,7 @@ pub(crate) enum Next {
 pub(crate) struct Queue {
     waiting: Mutex<Waiting>,
     ready: Notify,
+    closed: Notify,
 }
 
 #[derive(Default)]
@@ -97,6 +98,20 @@ impl Queue {
     pub(crate) fn close(&self, reason: ClosingReason) {
         self.lock().closing.get_or_insert(reason);
         self.ready.notify_one();
+        self.closed.notify_waiters();
+    }
+
+    /// Waits until the reader is told to go, without taking anything.
+    pub(crate) async fn closing(&self) -> ClosingReason {
+        loop {
+            // Before the look, so that nothing in between is missed.
+            let closed = self.closed.notified();
+            let closing = self.lock().closing;
+            if let Some(reason) = closing {
+                return reason;
+            }
+            closed.await;
+        }
     }
 
     /// Tells the reader that the person's rooms are others now.
@@ -243,6 +258,21 @@ mod tests {
             assert!(waiting.bytes <= MOST);
             assert_eq!(waiting.bytes, waiting.parcels.iter().map(|parcel| parcel.size).sum::<usize>());
         }
+    }
+
+    #[tokio::test]
+    async fn who_does_something_else_hears_of_the_closing_too() {
+        let queue = Arc::new(Queue::default());
+        let told = tokio::spawn({
+            let queue = queue.clone();
+            async move { queue.closing().await }
+        });
+        queue.push(&durable(1, 10));
+        tokio::task::yield_now().await;
+        assert!(!told.is_finished());
+        queue.close(ClosingReason::SignedOut);
+        assert_eq!(told.await.unwrap(), ClosingReason::SignedOut);
+        assert_eq!(queue.closing().await, ClosingReason::SignedOut);
     }
 
     #[tokio::test]

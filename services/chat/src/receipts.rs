@@ -442,7 +442,7 @@ async fn list_moved(
                ) k
                order by k.at desc limit 1000
            ),
-           moved as (
+           found as (
                (select k.room_id, k.user_id, k.read, k.at, m.id, m.number, m.sequence
                 from latest k
                 cross join lateral (
@@ -474,7 +474,8 @@ async fn list_moved(
                     select id, number, sequence from messages where room_id = a.room_id and sequence = a.sequence limit 1
                 ) m
                 order by a.at desc limit 1000)
-           )
+           ),
+           moved as (select * from found order by at desc, sequence desc limit 1000)
            select moved.room_id as "room_id!", moved.user_id as "user_id!", me.user_number, moved.read as "read!",
                moved.at as "at!", moved.id as "id!", moved.number as "number!", moved.sequence as "sequence!"
            from moved

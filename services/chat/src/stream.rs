@@ -234,10 +234,15 @@ impl Stream {
             for told in self.rooms.values() {
                 named.remove(&told.number);
             }
-            let left = self.left(named.into_keys().collect()).await?;
+            let left = self.left(named.keys().copied().collect()).await?;
             self._stay = Some(self.chat.come(Here { place: Place::Anywhere, person: me }).await);
             self.chat.deliver_pending(me.id, &kind_names(&self.kinds)).await?;
-            opened.positions = self.messages.then(|| self.positions());
+            // Rooms that were left are among them until the client has heard of it.
+            let of_left = left.iter().filter_map(|frame| {
+                let change = *named.get(&frame.room_number)?;
+                Some(Position { room_number: frame.room_number, change })
+            });
+            opened.positions = self.messages.then(|| self.positions(of_left));
             let opened = ServerFrame { frame: Some(Frame::Opened(opened)), ..ServerFrame::default() };
             return Ok(iter::once(opened).chain(left).collect());
         };
@@ -268,9 +273,9 @@ impl Stream {
         Ok(left.into_iter().map(|(room, number)| about(room, number, Frame::Removed(Removed {}))).collect())
     }
 
-    fn positions(&self) -> Positions {
+    fn positions(&self, of_left: impl Iterator<Item = Position>) -> Positions {
         let position = |told: &Told| Position { room_number: told.number, change: told.change };
-        Positions { rooms: self.rooms.values().map(position).collect() }
+        Positions { rooms: self.rooms.values().map(position).chain(of_left).take(MOST_ROOMS).collect() }
     }
 
     /// Takes a seat in every room of the person, and leaves those that are not theirs any more. Rooms that are `named` are
@@ -315,7 +320,12 @@ impl Stream {
     /// What is done now and then is boxed, here and below, so that a stream that waits has no room for it.
     async fn serve(mut self: Box<Self>, first: Vec<ServerFrame>, said: Option<Streaming<ClientFrame>>) {
         metrics::gauge!("chat_streams").increment(1);
-        let end = match Box::pin(self.begin(first)).await {
+        let over = self.over();
+        let begun = tokio::select! {
+            begun = Box::pin(self.begin(first)) => begun,
+            end = over => Err(end),
+        };
+        let end = match begun {
             Ok(()) => self.run(said).await,
             Err(end) => end,
         };
@@ -332,7 +342,13 @@ impl Stream {
             let step = tokio::select! {
                 next = queue.next() => match next {
                     Next::Parcel(parcel) => self.forward(&parcel).await,
-                    other => Box::pin(self.hear(other)).await,
+                    other => {
+                        let over = self.over();
+                        tokio::select! {
+                            heard = Box::pin(self.hear(other)) => heard,
+                            end = over => Err(end),
+                        }
+                    }
                 },
                 Some(happened) = others.next() => match happened {
                     // It is heard again when this is done.
@@ -362,12 +378,28 @@ impl Stream {
         }
     }
 
-    /// What ends the stream from outside: nobody takes its frames, the session is over, the process stops.
     fn end(&self) -> Waiting {
+        let ends = self.ends();
+        Box::pin(async move { Happened::Over(ends.await) })
+    }
+
+    /// The same for what takes long, while nobody looks at the queue: also its closing.
+    fn over(&self) -> Pin<Box<dyn Future<Output = End> + std::marker::Send>> {
+        let (ends, queue) = (self.ends(), self.reader.queue.clone());
+        Box::pin(async move {
+            tokio::select! {
+                end = ends => end,
+                reason = queue.closing() => End::Closing(closing(reason, Duration::ZERO)),
+            }
+        })
+    }
+
+    /// What ends the stream from outside: nobody takes its frames, the session is over, the process stops.
+    fn ends(&self) -> impl Future<Output = End> + std::marker::Send + use<> {
         let (out, stop, stream) = (self.out.clone(), self.chat.stop.clone(), self.reader.stream);
         let left = self.caller.expires_at - self.chat.now().timestamp();
-        Box::pin(async move {
-            Happened::Over(tokio::select! {
+        async move {
+            tokio::select! {
                 () = out.closed() => End::Gone,
                 () = tokio::time::sleep(Duration::from_secs(left.max(0) as u64)) => {
                     End::Closing(closing(ClosingReason::SignedOut, Duration::ZERO))
@@ -378,8 +410,8 @@ impl Stream {
                     tokio::time::sleep(pause).await;
                     End::Closing(closing(ClosingReason::GoingAway, pause))
                 }
-            })
-        })
+            }
+        }
     }
 
     /// The first frames, what was missed, and that this was all.
@@ -442,7 +474,7 @@ impl Stream {
             return Ok(());
         }
         if change > told.change + 1 {
-            return Box::pin(self.catch_up(parcel.room)).await;
+            return Box::pin(self.catch_up_unless_over(parcel.room)).await;
         }
         told.change = change;
         self.show(parcel.room, parcel.frame.clone()).await
@@ -525,6 +557,14 @@ impl Stream {
             }
         }
         Ok(())
+    }
+
+    async fn catch_up_unless_over(&mut self, room: Uuid) -> Result<(), End> {
+        let over = self.over();
+        tokio::select! {
+            done = self.catch_up(room) => done,
+            end = over => Err(end),
+        }
     }
 
     /// Reads from the database what was not told of a room.

@@ -44,7 +44,7 @@ impl Chat {
             Said::Typing(typing) => {
                 let room = self.meant(stream, typing.room.as_ref()).await?;
                 // Of no use later, so nobody is told to say it again.
-                if self.limits.take_aside(caller.id, self.now()).is_err() {
+                if self.limits.take_typing(caller.id, self.now()).is_err() {
                     return Ok(None);
                 }
                 self.tell_typing(caller, room, typing.active).await?;
@@ -63,7 +63,7 @@ impl Chat {
                 Ok(None)
             }
             Said::AskOnline(_) => {
-                self.limits.take_aside(caller.id, self.now())?;
+                self.limits.take_question(caller.id, self.now())?;
                 let me = Person { id: caller.id, number: caller.number };
                 let mut people = self.presence_of(me, &[], kinds).await?;
                 people.retain(|person| person.online);
