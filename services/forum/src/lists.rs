@@ -5,11 +5,11 @@
 //! whose id the token carries. The first page is read from the index and costs no row; its token also says which posts
 //! it showed. The second page makes the ranking: those posts first, then the order as it is by now without them.
 //!
-//! A ranking begins with 200 places. Whoever pages on behind them appends more, up to 10,000: what the order is by then
-//! of the posts that it does not hold yet. Two who append at once are told apart by its length, so one of them does.
-//! Thus no post is shown twice and none is skipped, whatever is voted meanwhile, and nobody waits for places that nobody
-//! looks at. Behind the ranking the rest follows newest first, by key again. Posts that came after the first page stand
-//! in none of its pages.
+//! A ranking begins with 200 places, that of what is relevant with three pages. Whoever pages on behind them appends
+//! more, up to 10,000: what the order is by then of the posts that it does not hold yet. Two who append at once are
+//! told apart by its length, so one of them does. Thus no post is shown twice and none is skipped, whatever is voted
+//! meanwhile, and nobody waits for places that nobody looks at. Behind the ranking the rest follows newest first, by
+//! key again. Posts that came after the first page stand in none of its pages.
 
 mod sql;
 
@@ -36,10 +36,14 @@ pub(crate) const DEPTH: i64 = 10_000;
 /// How many a ranking has at first, and how many times as many whenever they do not suffice.
 const PLACES: i64 = 200;
 const GROWTH: i64 = 8;
+/// How many pages what is relevant to somebody has at first: most read one, and each place costs reading.
+const PAGES: i64 = 3;
 /// How long a ranking is kept.
 const KEPT: TimeDelta = TimeDelta::minutes(30);
 /// How many are kept at most.
 const RANKINGS: i64 = 20_000;
+/// How many posts of rankings are remembered in this process: 16 MiB.
+const REMEMBERED: u64 = 2 << 20;
 /// For how long pages by number are pages of the same ranking of what is relevant to somebody.
 const REUSED: TimeDelta = TimeDelta::minutes(10);
 /// From how many posts in a time window on its order is remembered for a moment.
@@ -160,6 +164,8 @@ pub(crate) struct Memory {
     pub(crate) comments: moka::sync::Cache<crate::comments::Filter, ()>,
     /// The order within time windows that hold many posts.
     windows: moka::sync::Cache<List, Arc<Vec<Key>>>,
+    /// The posts of rankings that grow no more, by id. They never change.
+    rankings: moka::sync::Cache<Uuid, Arc<[i64]>>,
 }
 
 impl Default for Memory {
@@ -168,6 +174,11 @@ impl Default for Memory {
             endless: moka::sync::Cache::builder().max_capacity(10_000).time_to_live(Duration::from_secs(60)).build(),
             comments: moka::sync::Cache::builder().max_capacity(10_000).time_to_live(Duration::from_secs(60)).build(),
             windows: moka::sync::Cache::builder().max_capacity(200).time_to_live(Duration::from_secs(10)).build(),
+            rankings: moka::sync::Cache::builder()
+                .weigher(|_, posts: &Arc<[i64]>| posts.len() as u32)
+                .max_capacity(REMEMBERED)
+                .time_to_live(Duration::from_secs(10 * 60))
+                .build(),
         }
     }
 }
@@ -278,12 +289,12 @@ impl Forum {
             };
             let limit = size + 1 - ranked_ids as i64;
             let part = Part { since, behind, without: &[], ranking: Some(ranking), limit, skip, first: false };
-            let found = find_posts(&self.db, &list, &part).await?;
-            if !found.kept {
-                return Err(expired());
-            }
-            ids.extend(found.keys.iter().map(|key| key.id));
-            last = found.keys.into_iter().take((size as usize).saturating_sub(ranked_ids)).next_back();
+            let keys = match place.next {
+                Next::At(_) => self.behind_ranking(&list, &part).await?,
+                Next::Behind(_) => self.far_behind_ranking(&list, &part, ranking).await?,
+            };
+            ids.extend(keys.iter().map(|key| key.id));
+            last = keys.into_iter().take((size as usize).saturating_sub(ranked_ids)).next_back();
         }
         let more = ids.len() as i64 > size;
         ids.truncate(size as usize);
@@ -297,6 +308,40 @@ impl Forum {
             false => String::new(),
         };
         Ok(Page { ids, next_page_token, total_size: place.total })
+    }
+
+    /// Posts that a ranking does not hold.
+    async fn behind_ranking(&self, list: &List, part: &Part<'_>) -> kit::Result<Vec<Key>> {
+        let found = find_posts(&self.db, list, part).await?;
+        if found.kept { Ok(found.keys) } else { Err(expired()) }
+    }
+
+    /// The same where few of the ranking's are left to come: some more are read, and those left out here. To leave out
+    /// 10,000 in each page's statement would cost more than the page.
+    async fn far_behind_ranking(&self, list: &List, part: &Part<'_>, ranking: Uuid) -> kit::Result<Vec<Key>> {
+        let ranked = self.ranked(ranking).await?;
+        let asked = 2 * part.limit;
+        let found = find_posts(&self.db, list, &Part { ranking: None, limit: asked, ..*part }).await?;
+        let all = (found.keys.len() as i64) < asked;
+        let mut keys = found.keys;
+        keys.retain(|key| ranked.binary_search(&key.id).is_err());
+        if !all && (keys.len() as i64) < part.limit {
+            return self.behind_ranking(list, part).await;
+        }
+        keys.truncate(part.limit as usize);
+        Ok(keys)
+    }
+
+    /// The ids, sorted, of a ranking that grows no more.
+    async fn ranked(&self, ranking: Uuid) -> kit::Result<Arc<[i64]>> {
+        if let Some(ranked) = self.memory.rankings.get(&ranking) {
+            return Ok(ranked);
+        }
+        let mut posts = fetch_ranking(&self.db, ranking).await?.ok_or_else(expired)?;
+        posts.sort_unstable();
+        let ranked: Arc<[i64]> = posts.into();
+        self.memory.rankings.insert(ranking, ranked.clone());
+        Ok(ranked)
     }
 
     /// So many places of a ranking, or fewer at its end. Makes the ranking behind a first page, and makes it longer,
@@ -424,7 +469,8 @@ impl Forum {
                     Some(kept) => kept,
                     None => {
                         let id = Uuid::now_v7();
-                        let places = self.places(ranked, now, &[], PLACES).await?;
+                        let first = (skip + PAGES * size).min(DEPTH);
+                        let places = self.places(ranked, now, &[], first).await?;
                         insert_ranking(&self.db, id, Some(caller.id), &places, now).await?;
                         (id, now)
                     }
@@ -451,7 +497,7 @@ impl Forum {
     async fn best(&self, user: Uuid, at: DateTime<Utc>, most: i64) -> kit::Result<Vec<i64>> {
         let boosts = fetch_boosts(&self.db, user).await?;
         // Asked of each at first: a few of many authors, many of a few.
-        let mut asked = (most / (boosts.len() as i64).max(1)).clamp(4, 256);
+        let mut asked = (most / (boosts.len() as i64).max(1)).clamp(2, 256);
         let mut asked_by_score = most.min(1_024);
         let mut search = Search::new(boosts, at, most as usize);
         loop {

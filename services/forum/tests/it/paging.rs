@@ -257,7 +257,7 @@ async fn what_is_relevant_is_continued_where_it_ended_whatever_interests_somebod
     changing.await.unwrap();
     assert_eq!(seen.len() as i64, POSTS);
     lengths.dedup();
-    assert_eq!(lengths, [200, 1_600, 10_000], "as many places as somebody looks at");
+    assert_eq!(lengths, [300, 2_400, 10_000], "as many places as somebody looks at");
 }
 
 #[tokio::test]
