@@ -4,9 +4,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use moka::Entry;
 use moka::sync::Cache;
 use proto::media::v1::{BatchGetMediaRequest, Media};
 use proto::users::v1::BatchGetUsersRequest;
+use tokio::sync::OnceCell;
 
 use crate::Edge;
 use crate::auth::unsigned;
@@ -19,18 +21,23 @@ const REMEMBERED: u64 = 20_000;
 
 /// What is remembered.
 pub struct Faces {
-    names: Cache<String, Known<str>>,
-    files: Cache<String, Known<Media>>,
+    names: Cache<String, Arc<Known<str>>>,
+    files: Cache<String, Arc<Known<Media>>>,
 }
 
-struct Known<T: ?Sized> {
-    value: Option<Arc<T>>,
-    until: Instant,
+/// What is known of an id, and until when, as soon as somebody has answered. Everybody waits for the same answer: in a
+/// large room all sockets want to know the same at once.
+struct Known<T: ?Sized>(OnceCell<(Option<Arc<T>>, Instant)>);
+
+impl<T: ?Sized> Default for Known<T> {
+    fn default() -> Self {
+        Self(OnceCell::new())
+    }
 }
 
-impl<T: ?Sized> Clone for Known<T> {
-    fn clone(&self) -> Self {
-        Self { value: self.value.clone(), until: self.until }
+impl<T: ?Sized> Known<T> {
+    fn is_good(&self) -> bool {
+        self.0.get().is_none_or(|(_, until)| *until > Instant::now())
     }
 }
 
@@ -40,55 +47,105 @@ impl Default for Faces {
     }
 }
 
-fn cache<T: ?Sized + Send + Sync + 'static>() -> Cache<String, Known<T>> {
+fn cache<T: ?Sized + Send + Sync + 'static>() -> Cache<String, Arc<Known<T>>> {
     Cache::builder().max_capacity(REMEMBERED).time_to_live(FRESH.0).build()
 }
 
 impl Edge {
     /// First name of the person with this id.
     pub async fn name_of(&self, id: &str) -> Option<Arc<str>> {
-        if let Some(known) = recall(&self.faces.names, id) {
-            return known;
-        }
-        // Boxed, because a call's future is large, and each socket would reserve room for it.
-        let ask = Box::pin(async {
+        recall(&self.faces.names, id, async || {
             let request = BatchGetUsersRequest { ids: vec![id.to_owned()], numbers: Vec::new() };
             let users = unsigned(self.users().batch_get_users(request)).await.ok()?.into_inner().users;
             Some(users.into_iter().next().map(|user| user.first_name.into()))
-        });
-        keep(&self.faces.names, id, tokio::time::timeout(PATIENCE, ask).await.ok().flatten())
+        })
+        .await
     }
 
     /// The file with this id, if it is one that everybody may see.
     pub async fn file_of(&self, id: &str) -> Option<Arc<Media>> {
-        if let Some(known) = recall(&self.faces.files, id) {
-            return known;
-        }
-        let ask = Box::pin(async {
+        recall(&self.faces.files, id, async || {
             let request = BatchGetMediaRequest { ids: vec![id.to_owned()], numbers: Vec::new() };
             let media = unsigned(self.media().batch_get_media(request)).await.ok()?.into_inner().media;
             Some(media.into_iter().next().map(Arc::new))
-        });
-        keep(&self.faces.files, id, tokio::time::timeout(PATIENCE, ask).await.ok().flatten())
+        })
+        .await
     }
 }
 
-/// What is known; nobody has the empty id.
-fn recall<T: ?Sized + Send + Sync + 'static>(cache: &Cache<String, Known<T>>, id: &str) -> Option<Option<Arc<T>>> {
-    if id.is_empty() {
-        return Some(None);
-    }
-    cache.get(id).filter(|known| known.until > Instant::now()).map(|known| known.value)
-}
-
-/// Remembers an answer: `None` is that nobody answered, `Some(None)` that there is nobody of this id.
-fn keep<T: ?Sized + Send + Sync + 'static>(
-    cache: &Cache<String, Known<T>>,
+/// What is known, or what `ask` answers: `None` is that nobody answered, `Some(None)` that there is nobody of this id.
+/// Nobody has the empty id.
+async fn recall<T: ?Sized + Send + Sync + 'static>(
+    cache: &Cache<String, Arc<Known<T>>>,
     id: &str,
-    answer: Option<Option<Arc<T>>>,
+    ask: impl AsyncFnOnce() -> Option<Option<Arc<T>>>,
 ) -> Option<Arc<T>> {
-    let until = Instant::now() + if answer.is_some() { FRESH.0 } else { FRESH.1 };
-    let value = answer.flatten();
-    cache.insert(id.to_owned(), Known { value: value.clone(), until });
-    value
+    if id.is_empty() {
+        return None;
+    }
+    let known = cache.get(id).filter(|known| known.is_good()).unwrap_or_else(|| {
+        let good = |entry: Option<Entry<String, Arc<Known<T>>>>| entry.map(Entry::into_value).filter(|it| it.is_good());
+        cache.entry_by_ref(id).and_upsert_with(|entry| good(entry).unwrap_or_default()).into_value()
+    });
+    if let Some((value, _)) = known.0.get() {
+        return value.clone();
+    }
+    // Boxed, because a call's future is large, and each socket would reserve room for it.
+    let answer = Box::pin(known.0.get_or_init(async || {
+        let answer = tokio::time::timeout(PATIENCE, ask()).await.ok().flatten();
+        let until = Instant::now() + if answer.is_some() { FRESH.0 } else { FRESH.1 };
+        (answer.flatten(), until)
+    }));
+    answer.await.0.clone()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures_util::FutureExt;
+    use futures_util::future::join_all;
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    fn name(name: &str) -> Option<Option<Arc<str>>> {
+        Some(Some(name.into()))
+    }
+
+    #[tokio::test]
+    async fn all_who_want_to_know_the_same_wait_for_one_answer() {
+        let (cache, asked, answers) = (cache::<str>(), AtomicUsize::new(0), Semaphore::new(0));
+        let ask = async || {
+            asked.fetch_add(1, Ordering::Relaxed);
+            let _answer = answers.acquire().await.unwrap();
+            name("Ana")
+        };
+        // The first who asks goes before the answer.
+        let mut gone = Box::pin(recall(&cache, "a", ask));
+        assert!((&mut gone).now_or_never().is_none());
+        let all = (0..100).map(|_| recall(&cache, "a", ask));
+        let ((), heard) = tokio::join!(
+            async {
+                tokio::task::yield_now().await;
+                drop(gone);
+                answers.add_permits(1);
+            },
+            join_all(all)
+        );
+        assert!(heard.iter().all(|name| name.as_deref() == Some("Ana")), "{heard:?}");
+        assert_eq!(asked.load(Ordering::Relaxed), 2, "once more, for those who stayed");
+        assert_eq!(recall(&cache, "a", async || panic!("it is known")).await.as_deref(), Some("Ana"));
+        assert_eq!(recall(&cache, "", async || panic!("nobody has it")).await, None);
+    }
+
+    #[tokio::test]
+    async fn where_nobody_answers_it_is_asked_again_after_a_while() {
+        let cache = cache::<str>();
+        assert_eq!(recall(&cache, "a", async || None).await, None);
+        assert_eq!(recall(&cache, "a", async || panic!("not yet")).await, None);
+        let stale = Known(OnceCell::from((None, Instant::now())));
+        cache.insert("a".to_owned(), Arc::new(stale));
+        assert_eq!(recall(&cache, "a", async || name("Ana")).await.as_deref(), Some("Ana"));
+    }
 }
