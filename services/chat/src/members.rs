@@ -229,6 +229,21 @@ pub(crate) async fn is_blocked(db: impl PgExecutor<'_>, room: Uuid, user: Uuid) 
     Ok(blocked.fetch_one(db).await?)
 }
 
+/// Whether one of the people in a room of two has blocked the other.
+pub(crate) async fn is_divided(db: impl PgExecutor<'_>, room: Uuid) -> kit::Result<bool> {
+    let divided = sqlx::query_scalar!(
+        r#"select exists(
+               select from rooms r
+               join members m on m.room_id = r.id
+               join members o on o.room_id = r.id and o.user_id <> m.user_id
+               join blocks b on b.blocker_id = m.user_id and b.blocked_id = o.user_id
+               where r.id = $1 and r.kind <> 'GROUP'
+           ) as "divided!""#,
+        room
+    );
+    Ok(divided.fetch_one(db).await?)
+}
+
 /// Who writes in a room, and what they call the message; nothing, if it has no name.
 pub(crate) struct Writer<'a> {
     pub(crate) room: Uuid,
@@ -315,6 +330,7 @@ pub(crate) struct Contact {
 }
 
 /// Everybody with whom somebody shares a room of at most 100, at most 5,000 of them; of some kinds, if these are named.
+/// Two of whom one has blocked the other are none.
 pub(crate) async fn list_contacts(db: impl PgExecutor<'_>, user: Uuid, kinds: &[String]) -> kit::Result<Vec<Contact>> {
     let contacts = sqlx::query_as!(
         Contact,
@@ -323,6 +339,8 @@ pub(crate) async fn list_contacts(db: impl PgExecutor<'_>, user: Uuid, kinds: &[
            join rooms r on r.id = me.room_id and r.members_count <= 100
            join members m on m.room_id = me.room_id and m.user_id <> $1 and m.left_at is null
            where me.user_id = $1 and me.left_at is null and (cardinality($2::text[]) = 0 or r.kind = any($2))
+               and not exists (select from blocks where blocker_id = $1 and blocked_id = m.user_id)
+               and not exists (select from blocks where blocker_id = m.user_id and blocked_id = $1)
            group by m.user_id, m.user_number
            order by "number!" limit 5000"#,
         user,

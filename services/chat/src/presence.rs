@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use crate::Chat;
 use crate::hub::{Audience, Line, News, Packet};
-use crate::members::list_contacts;
+use crate::members::{is_divided, list_contacts};
 use crate::people::Person;
 use crate::queue::Parcel;
 use crate::rooms::{kind, kind_names};
@@ -254,10 +254,12 @@ impl Presence {
         Ok(gone.iter().filter_map(|name| Here::parse(name)).collect())
     }
 
-    /// Ends this replica's lease, so that the others need not wait for it.
-    async fn resign(&self) -> redis::RedisResult<()> {
+    /// Renews this replica's lease for the last time: whoever is here may come back elsewhere meanwhile, and has then not
+    /// been away.
+    async fn resign(&self, now: DateTime<Utc>) -> redis::RedisResult<()> {
         let Some(mut redis) = self.redis.clone() else { return Ok(()) };
-        redis::cmd("ZADD").arg("chat:replicas").arg("XX").arg(0).arg(&*self.replica).query_async(&mut redis).await
+        let until = (now + GRACE).timestamp_millis();
+        redis::cmd("ZADD").arg("chat:replicas").arg("XX").arg(until).arg(&*self.replica).query_async(&mut redis).await
     }
 }
 
@@ -406,7 +408,7 @@ impl Chat {
                 tracing::debug!(%error, "presence stands still while Redis is away");
             }
         }
-        let _ = self.presence.resign().await;
+        let _ = self.presence.resign(Utc::now()).await;
     }
 
     async fn see_off(&self, here: Here) {
@@ -432,6 +434,11 @@ impl Chat {
         };
         match here.place {
             Place::Room(room) => {
+                match is_divided(&self.db, room).await {
+                    Ok(false) => {}
+                    Ok(true) => return,
+                    Err(error) => return tracing::warn!(%error, "a room was not told who came or went"),
+                }
                 let frame = ServerFrame { room_id: room.to_string(), frame: frame(&[]), ..ServerFrame::default() };
                 let news = News::Frame(Parcel::new(room, frame));
                 self.hub.tell(Packet { line: Line::Room(room), audience: Audience::AllBut(here.person.id), news });
@@ -450,6 +457,29 @@ impl Chat {
                 }
                 Err(error) => tracing::warn!(%error, "contacts were not told who came or went"),
             },
+        }
+    }
+
+    /// Whether these two hear of each other's presence.
+    pub(crate) async fn are_contacts(&self, one: Person, other: Person) -> kit::Result<bool> {
+        Ok(list_contacts(&self.db, one.id, &[]).await?.iter().any(|contact| contact.id == other.id))
+    }
+
+    /// Tells the inboxes of two who were contacts, or are again, whether the other is here as far as they may know. Of
+    /// somebody who is not here there is nothing to tell.
+    pub(crate) async fn tell_each_other(&self, one: Person, other: Person, contacts: bool) {
+        let here = self.presence.online(&[one, other]).await;
+        for ((who, listener), here) in [(one, other), (other, one)].into_iter().zip(here) {
+            if here {
+                let frame = Some(Frame::Presence(proto::chat::v1::Presence {
+                    user_id: who.id.to_string(),
+                    user_number: who.number,
+                    online: contacts,
+                    ..proto::chat::v1::Presence::default()
+                }));
+                let news = News::Frame(Parcel::new(Uuid::nil(), ServerFrame { frame, ..ServerFrame::default() }));
+                self.hub.tell(Packet { line: Line::Person(listener.id), audience: Audience::All, news });
+            }
         }
     }
 

@@ -266,8 +266,13 @@ impl RoomService for Chat {
         if person.id == caller.id {
             return Err(self_chat().into());
         }
+        let me = Person { id: caller.id, number: caller.number };
+        let contacts = self.are_contacts(me, person).await?;
         if !insert_block(&self.db, caller.id, person.id, person.number, self.now()).await? {
             return Err(refused("TOO_MANY_BLOCKS", "at most 1,000 people").into());
+        }
+        if contacts {
+            self.tell_each_other(me, person, false).await;
         }
         Ok(Response::new(BlockUserResponse {}))
     }
@@ -278,7 +283,12 @@ impl RoomService for Chat {
     ) -> Result<Response<UnblockUserResponse>, Status> {
         let caller = caller(&request)?;
         let person = self.person(request.get_ref().user.as_ref()).await?;
-        delete_block(&self.db, caller.id, person.id).await?;
+        if delete_block(&self.db, caller.id, person.id).await? {
+            let me = Person { id: caller.id, number: caller.number };
+            if self.are_contacts(me, person).await? {
+                self.tell_each_other(me, person, true).await;
+            }
+        }
         Ok(Response::new(UnblockUserResponse {}))
     }
 

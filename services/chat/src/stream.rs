@@ -1,6 +1,8 @@
 //! A live conversation: one stream, one task. It hears its queue, its client, the end of its session and the stop of the
 //! process; it keeps for each room the last change that was told, and so knows what to leave out and what is missing.
 
+mod inbox;
+mod missed;
 mod said;
 
 use std::collections::HashMap;
@@ -26,15 +28,16 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 use uuid::Uuid;
 
-use crate::catch_up::{CatchUp, Head, MOST_ROOMS, fetch_head, list_heads, list_inbox, list_left};
+use crate::catch_up::{Head, fetch_head};
 use crate::hub::{Line, Reader, Seat};
 use crate::messages::sql::fetch_change_of;
 use crate::people::Person;
 use crate::presence::{Here, Place, Stay};
 use crate::queue::{Next, Parcel, Queue};
-use crate::receipts::{BY_MOMENT, MOST_MEMBERS, list_marked};
+use crate::receipts::MOST_MEMBERS;
 use crate::rooms::kind_names;
-use crate::stream::said::{bad_frame, refusal};
+use crate::stream::inbox::changes;
+use crate::stream::said::{Answer, bad_frame, refusal};
 use crate::{Chat, UNSURE, not_a_member};
 
 /// Frames between us and HTTP/2, whose own window holds the rest.
@@ -151,7 +154,7 @@ enum Happened {
     /// The client said something, or will say no more.
     Said(Streaming<ClientFrame>, Result<Option<ClientFrame>, Status>),
     /// What the client said last is done, and answered perhaps.
-    Done(Streaming<ClientFrame>, Option<ServerFrame>),
+    Done(Streaming<ClientFrame>, Answer),
     Over(End),
 }
 
@@ -264,59 +267,6 @@ impl Stream {
         Ok(vec![about(room, head.number, Frame::Opened(opened))])
     }
 
-    /// Of rooms that a client names and that are not among its own: those that the person has left.
-    async fn left(&self, numbers: Vec<i64>) -> kit::Result<Vec<ServerFrame>> {
-        if numbers.is_empty() {
-            return Ok(Vec::new());
-        }
-        let left = list_left(&self.chat.db, self.caller.id, &numbers, &kind_names(&self.kinds)).await?;
-        Ok(left.into_iter().map(|(room, number)| about(room, number, Frame::Removed(Removed {}))).collect())
-    }
-
-    fn positions(&self, of_left: impl Iterator<Item = Position>) -> Positions {
-        let position = |told: &Told| Position { room_number: told.number, change: told.change };
-        Positions { rooms: self.rooms.values().map(position).chain(of_left).take(MOST_ROOMS).collect() }
-    }
-
-    /// Takes a seat in every room of the person, and leaves those that are not theirs any more. Rooms that are `named` are
-    /// told from there, others from now on if the stream is `fresh`, and else from where the person entered them. Those
-    /// that are not theirs any more, with their numbers.
-    async fn sit_down(&mut self, fresh: bool, named: &HashMap<i64, i64>) -> kit::Result<Vec<(Uuid, i64)>> {
-        let rooms = list_inbox(&self.chat.db, self.caller.id, &kind_names(&self.kinds)).await?;
-        // If there are more rooms than that, or were, one that is new here may only have become active again.
-        let complete = [rooms.len(), self.rooms.len(), named.len()].iter().all(|rooms| *rooms < MOST_ROOMS);
-        let given_up = self.rooms.extract_if(|id, _| !rooms.iter().any(|room| room.id == *id));
-        let mut gone: Vec<_> = given_up.map(|(id, told)| (id, told.number)).collect();
-        if !complete {
-            for (id, number) in std::mem::take(&mut gone) {
-                if fetch_head(&self.chat.db, id, self.caller.id).await?.is_none() {
-                    gone.push((id, number));
-                }
-            }
-        }
-        for room in rooms {
-            if let Some(told) = self.rooms.get_mut(&room.id) {
-                told.cleared = room.cleared_through;
-                told.receipts = room.members_count <= MOST_MEMBERS;
-                continue;
-            }
-            let seat = self.chat.hub.join(Line::Room(room.id), &self.reader).await;
-            let head = Head {
-                number: room.number,
-                members_count: room.members_count,
-                last_change: room.last_change,
-                cleared_through: room.cleared_through,
-            };
-            let change = match named.get(&room.number) {
-                Some(change) => room.joined_change.max(*change).min(room.last_change),
-                None if !fresh && complete => room.joined_change,
-                None => room.last_change,
-            };
-            self.rooms.insert(room.id, Told::new(&head, change, seat));
-        }
-        Ok(gone)
-    }
-
     /// What is done now and then is boxed, here and below, so that a stream that waits has no room for it.
     async fn serve(mut self: Box<Self>, first: Vec<ServerFrame>, said: Option<Streaming<ClientFrame>>) {
         metrics::gauge!("chat_streams").increment(1);
@@ -364,10 +314,7 @@ impl Stream {
                     Happened::Said(_, Ok(None) | Err(_)) => Err(End::Gone),
                     Happened::Done(said, answer) => {
                         others.push(listen(said));
-                        match answer {
-                            Some(frame) => self.hand(self.about_room(frame)).await,
-                            None => Ok(()),
-                        }
+                        self.answer(answer).await
                     }
                     Happened::Over(end) => Err(end),
                 },
@@ -441,16 +388,9 @@ impl Stream {
                 self.heard = now - UNSURE;
                 Ok(())
             }
-            Next::Rooms => match self.room {
-                Some(_) => Ok(()),
-                None => {
-                    for (room, number) in self.sit_down(false, &HashMap::new()).await.map_err(End::Failed)? {
-                        self.say_removed(room, number).await?;
-                    }
-                    // What was sent before and while the seats were taken.
-                    self.catch_up_all().await
-                }
-            },
+            // Also what was sent before and while the seats were taken.
+            Next::Rooms if self.room.is_none() => self.take_seats(&HashMap::new()).await,
+            Next::Rooms => Ok(()),
             Next::Banned if self.moderated => Err(End::Closing(closing(ClosingReason::Banned, Duration::ZERO))),
             Next::Banned => Ok(()),
             Next::Closing(reason) => Err(End::Closing(closing(reason, Duration::ZERO))),
@@ -506,107 +446,6 @@ impl Stream {
         }
     }
 
-    /// Tells an inbox that a room is not the person's any more.
-    async fn say_removed(&self, room: Uuid, number: i64) -> Result<(), End> {
-        if !self.messages {
-            return Ok(());
-        }
-        self.hand(about(room, number, Frame::Removed(Removed {}))).await
-    }
-
-    /// Receipts that may have changed. No gap shows where one is missing, so they are told again.
-    async fn tell_receipts(&self, missed: Option<DateTime<Utc>>) -> Result<(), End> {
-        for (room, receipt) in self.receipts(missed).await.map_err(End::Failed)? {
-            let number = self.rooms.get(&room).map_or(0, |told| told.number);
-            self.hand(about(room, number, Frame::Receipt(receipt))).await?;
-        }
-        Ok(())
-    }
-
-    /// Of a room since what was last told, or since a moment before that. Of an inbox only since the moment: each of its
-    /// rooms would tell again what became of its last message.
-    async fn receipts(&self, missed: Option<DateTime<Utc>>) -> kit::Result<Vec<(Uuid, ReceiptNews)>> {
-        let (mut rooms, mut since): (Vec<_>, Vec<_>) =
-            self.rooms.iter().map(|(room, told)| (*room, told.change)).unzip();
-        if self.room.is_none() {
-            let Some(missed) = missed else { return Ok(Vec::new()) };
-            rooms = list_marked(&self.chat.db, &rooms, missed).await?;
-            since = vec![BY_MOMENT; rooms.len()];
-        }
-        if rooms.is_empty() {
-            return Ok(Vec::new());
-        }
-        self.chat.receipts_since(self.caller.id, &rooms, &since, missed).await
-    }
-
-    /// Reads what was not told of any room. One question says where that is; only those rooms are read.
-    async fn catch_up_all(&mut self) -> Result<(), End> {
-        if let Some(room) = self.room {
-            return self.catch_up(room).await;
-        }
-        let rooms: Vec<_> = self.rooms.keys().copied().collect();
-        let heads = list_heads(&self.chat.db, &rooms, self.caller.id).await.map_err(End::Failed)?;
-        for room in rooms {
-            match (self.rooms.get_mut(&room), heads.get(&room)) {
-                (Some(told), Some(head)) if head.last_change <= told.change => {
-                    told.keep(head);
-                    self.chat.hub.reached(room, head.last_change);
-                }
-                // Asked again, because telling of the rooms before it may have taken long.
-                _ => self.catch_up(room).await?,
-            }
-        }
-        Ok(())
-    }
-
-    async fn catch_up_unless_over(&mut self, room: Uuid) -> Result<(), End> {
-        let over = self.over();
-        tokio::select! {
-            done = self.catch_up(room) => done,
-            end = over => Err(end),
-        }
-    }
-
-    /// Reads from the database what was not told of a room.
-    async fn catch_up(&mut self, room: Uuid) -> Result<(), End> {
-        let Some(since) = self.rooms.get(&room).map(|told| told.change) else { return Ok(()) };
-        let head = match fetch_head(&self.chat.db, room, self.caller.id).await {
-            Ok(Some(head)) => head,
-            Ok(None) if self.room.is_some() => {
-                return Err(End::Closing(closing(ClosingReason::Removed, Duration::ZERO)));
-            }
-            Ok(None) => {
-                return match self.rooms.remove(&room) {
-                    Some(told) => self.say_removed(room, told.number).await,
-                    None => Ok(()),
-                };
-            }
-            Err(error) => return Err(End::Failed(error)),
-        };
-        let mut missed = CatchUp::new(room, &head, since);
-        // Held back: behind the last one, everything has been told.
-        let mut last: Option<ServerFrame> = None;
-        loop {
-            let frames = missed.next(&self.chat.db).await.map_err(End::Failed)?;
-            if frames.is_empty() {
-                break;
-            }
-            for frame in frames {
-                if let Some(before) = last.replace(frame) {
-                    self.show(room, before).await?;
-                }
-            }
-        }
-        if let Some(last) = last {
-            self.show(room, ServerFrame { change: head.last_change, ..last }).await?;
-        }
-        if let Some(told) = self.rooms.get_mut(&room) {
-            told.keep(&head);
-        }
-        self.chat.hub.reached(room, head.last_change);
-        Ok(())
-    }
-
     /// Hands over a message or a change of one, and notes that this person has it.
     async fn show(&mut self, room: Uuid, frame: ServerFrame) -> Result<(), End> {
         let Some(told) = self.rooms.get(&room) else { return Ok(()) };
@@ -657,8 +496,16 @@ impl Stream {
         };
         Box::pin(async move {
             let answer = chat.follow(caller, stream_room, &kinds, frame).await;
-            Happened::Done(said, answer.unwrap_or_else(|error| Some(refusal(error, name))))
+            Happened::Done(said, answer.unwrap_or_else(|error| Answer::Frame(refusal(error, name))))
         })
+    }
+
+    async fn answer(&mut self, answer: Answer) -> Result<(), End> {
+        match answer {
+            Answer::Nothing => Ok(()),
+            Answer::Frame(frame) => self.hand(self.about_room(frame)).await,
+            Answer::Sent(sent) => Box::pin(self.sit_down_where_i_wrote(sent)).await,
+        }
     }
 
     async fn close(&self, end: End) {
@@ -698,16 +545,6 @@ impl Told {
 /// A frame of a room that is no change.
 fn about(room: Uuid, room_number: i64, frame: Frame) -> ServerFrame {
     ServerFrame { room_id: room.to_string(), room_number, change: 0, frame: Some(frame) }
-}
-
-/// What a client says it has of its rooms, by their numbers.
-fn changes(positions: &Positions) -> HashMap<i64, i64> {
-    let mut changes = HashMap::new();
-    for position in &positions.rooms {
-        let change = changes.entry(position.room_number).or_insert(position.change);
-        *change = position.change.min(*change);
-    }
-    changes
 }
 
 /// What the client says next.

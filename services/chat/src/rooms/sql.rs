@@ -330,9 +330,10 @@ pub(crate) async fn insert_block(
     Ok(there.fetch_one(db).await?)
 }
 
-pub(crate) async fn delete_block(db: impl PgExecutor<'_>, blocker: Uuid, blocked: Uuid) -> kit::Result<()> {
-    sqlx::query!("delete from blocks where blocker_id = $1 and blocked_id = $2", blocker, blocked).execute(db).await?;
-    Ok(())
+/// Whether there was one.
+pub(crate) async fn delete_block(db: impl PgExecutor<'_>, blocker: Uuid, blocked: Uuid) -> kit::Result<bool> {
+    let deleted = sqlx::query!("delete from blocks where blocker_id = $1 and blocked_id = $2", blocker, blocked);
+    Ok(deleted.execute(db).await?.rows_affected() > 0)
 }
 
 pub(crate) struct BlockRow {

@@ -14,53 +14,70 @@ use crate::people::Person;
 use crate::queue::Parcel;
 use crate::{Chat, not_a_member};
 
+/// What a client's frame leads to, besides what everybody hears.
+pub(super) enum Answer {
+    Nothing,
+    /// For this stream alone.
+    Frame(ServerFrame),
+    /// A message was stored, and everybody in its room hears it.
+    Sent(Sent),
+}
+
+/// Where a stored message stands.
+pub(super) struct Sent {
+    pub(super) room: Uuid,
+    pub(super) room_number: i64,
+    pub(super) sequence: i64,
+}
+
 impl Chat {
-    /// Does what a client's frame asks for. The answer, if there is one besides what everybody hears.
+    /// Does what a client's frame asks for.
     pub(super) async fn follow(
         &self,
         caller: Caller,
         stream: Option<Uuid>,
         kinds: &[i32],
         frame: Said,
-    ) -> kit::Result<Option<ServerFrame>> {
+    ) -> kit::Result<Answer> {
         match frame {
             Said::Open(_) => Err(invalid_because("frame", "BAD_FRAME", "a stream is opened once")),
             Said::Send(send) => {
                 let room = self.meant(stream, send.room.as_ref()).await?;
                 let (message, created) = self.send(caller, room, send.draft.unwrap_or_default()).await?;
-                // A new one everybody hears, its sender too; of a repeat only who repeats it.
-                Ok((!created).then(|| ServerFrame {
-                    room_id: message.room_id.clone(),
-                    room_number: message.room_number,
-                    change: 0,
-                    frame: Some(Frame::Message(message)),
-                }))
+                let Message { room_number, sequence, .. } = message;
+                if created {
+                    // Its sender hears it like everybody.
+                    return Ok(Answer::Sent(Sent { room, room_number, sequence }));
+                }
+                // Of a repeat only who repeats it.
+                let (room_id, frame) = (message.room_id.clone(), Some(Frame::Message(message)));
+                Ok(Answer::Frame(ServerFrame { room_id, room_number, change: 0, frame }))
             }
             Said::Read(read) => {
                 let room = self.meant(stream, read.room.as_ref()).await?;
                 self.read(caller, room, &read).await?;
-                Ok(None)
+                Ok(Answer::Nothing)
             }
             Said::Typing(typing) => {
                 let room = self.meant(stream, typing.room.as_ref()).await?;
                 // Of no use later, so nobody is told to say it again.
                 if self.limits.take_typing(caller.id, self.now()).is_err() {
-                    return Ok(None);
+                    return Ok(Answer::Nothing);
                 }
                 self.tell_typing(caller, room, typing.active).await?;
-                Ok(None)
+                Ok(Answer::Nothing)
             }
             Said::Ping(ping) => {
                 let frame = Some(Frame::Pong(Pong { nonce: ping.nonce }));
-                Ok(Some(ServerFrame { frame, ..ServerFrame::default() }))
+                Ok(Answer::Frame(ServerFrame { frame, ..ServerFrame::default() }))
             }
             Said::Edit(edit) => {
                 self.edit(caller, edit.message.as_ref(), &edit.text).await?;
-                Ok(None)
+                Ok(Answer::Nothing)
             }
             Said::Delete(delete) => {
                 self.delete(caller, delete.message.as_ref()).await?;
-                Ok(None)
+                Ok(Answer::Nothing)
             }
             Said::AskOnline(_) => {
                 self.limits.take_question(caller.id, self.now())?;
@@ -68,7 +85,7 @@ impl Chat {
                 let mut people = self.presence_of(me, &[], kinds).await?;
                 people.retain(|person| person.online);
                 let frame = Some(Frame::Online(Online { people }));
-                Ok(Some(ServerFrame { frame, ..ServerFrame::default() }))
+                Ok(Answer::Frame(ServerFrame { frame, ..ServerFrame::default() }))
             }
         }
     }

@@ -206,4 +206,11 @@ async fn of_a_thousand_rooms_each_is_told_from_where_it_was() {
     assert!(told.contains(&"en la 501".to_owned()));
     ana.send(&rooms[1_001], "en la última").await;
     assert_eq!(line.message().await.text, "en la última");
+    // Of Ana's rooms two are beyond the thousand. What she says in one of them she hears, and what follows it.
+    let mut line = ana.inbox(true).await;
+    let draft = Draft { text: "desde lejos".into(), ..Draft::default() };
+    line.say(Said::Send(Send { draft: Some(draft), room: Some(key(&rooms[999])) })).await;
+    assert_eq!(line.message().await.text, "desde lejos");
+    ben.send(&rooms[999], "y de vuelta").await;
+    assert_eq!(line.message().await.text, "y de vuelta");
 }

@@ -75,6 +75,44 @@ async fn only_contacts_are_told_and_only_they_may_ask() {
 }
 
 #[tokio::test]
+async fn two_of_whom_one_has_blocked_the_other_hear_nothing_of_each_other() {
+    let world = World::with_redis().await;
+    let (ana, ben, room) = world.pair().await;
+    let (carla, dora) = (world.person(3), world.person(4));
+    ben.open_pair(&carla).await;
+    let mut at_ben = ben.inbox(true).await;
+    let at_ana = ana.inbox(true).await;
+    assert_eq!(at_ben.find(presence).await, (1, true));
+    ana.block(&ben).await.unwrap();
+    assert_eq!(at_ben.find(presence).await, (1, false));
+    assert_eq!((ana.online().await, ben.online().await), ((vec![1], 0), (vec![2], 1)));
+
+    // Neither that she goes and comes, nor that she opens their room; nor that she blocks him once more.
+    let mut in_the_room = ben.connect(&room).await;
+    let _at_ana = (ana.connect(&room).await, ana.inbox(true).await);
+    drop(at_ana);
+    ana.block(&ben).await.unwrap();
+    in_the_room.say(Said::Ping(Ping { nonce: 1 })).await;
+    while let Some(frame) = in_the_room.next().await.frame {
+        match frame {
+            Frame::Presence(presence) => panic!("{presence:?}"),
+            Frame::Pong(_) => break,
+            _ => {}
+        }
+    }
+    // Strangers are told nothing of each other when one blocks the other.
+    let _at_dora = dora.inbox(true).await;
+    dora.block(&ben).await.unwrap();
+    dora.unblock(&ben).await.unwrap();
+    let _at_carla = carla.inbox(true).await;
+    assert_eq!(at_ben.find(presence).await, (3, true), "the first that he hears since");
+
+    ana.unblock(&ben).await.unwrap();
+    assert_eq!(at_ben.find(presence).await, (1, true));
+    assert_eq!(ana.online().await, (vec![1, 2], 0));
+}
+
+#[tokio::test]
 async fn those_who_have_a_room_open_are_told_who_opens_it() {
     let world = World::with_redis().await;
     let (ana, ben, room) = world.pair().await;

@@ -37,11 +37,11 @@ impl Somebody {
         Ok(self.rooms().set_member_role(request).await?.into_inner())
     }
 
-    async fn block(&self, other: &Somebody) -> Result<(), Status> {
+    pub(super) async fn block(&self, other: &Somebody) -> Result<(), Status> {
         self.rooms().block_user(BlockUserRequest { user: Some(other.key()) }).await.map(drop)
     }
 
-    async fn unblock(&self, other: &Somebody) -> Result<(), Status> {
+    pub(super) async fn unblock(&self, other: &Somebody) -> Result<(), Status> {
         self.rooms().unblock_user(UnblockUserRequest { user: Some(other.key()) }).await.map(drop)
     }
 
