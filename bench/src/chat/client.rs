@@ -16,6 +16,8 @@ use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 /// How long a handshake may take.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long one waits for the end of a socket.
+const LONG: Duration = Duration::from_secs(30);
 
 /// A socket on a room.
 pub(crate) struct Socket(WebSocketStream<TcpStream>);
@@ -99,6 +101,21 @@ impl Socket {
     pub(crate) async fn next(&mut self) -> anyhow::Result<Said> {
         let text = self.next_raw().await?;
         serde_json::from_str(&text).with_context(|| format!("a frame that is none: {text}"))
+    }
+
+    /// Waits for the end of the socket, and answers its close code.
+    pub(crate) async fn end(&mut self) -> anyhow::Result<Option<u16>> {
+        let end = async {
+            loop {
+                match self.0.next().await {
+                    Some(Ok(Message::Close(why))) => return Ok(why.map(|why| why.code.into())),
+                    Some(Ok(_)) => {}
+                    Some(Err(error)) => return Err(error.into()),
+                    None => bail!("the socket ended without a word"),
+                }
+            }
+        };
+        tokio::time::timeout(LONG, end).await.context("the socket did not end")?
     }
 
     pub(crate) async fn next_raw(&mut self) -> anyhow::Result<Utf8Bytes> {

@@ -1,6 +1,7 @@
 //! Chat under fire and under load.
 
 mod client;
+mod endings;
 mod ground;
 mod history;
 mod people;

@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use tonic::transport::{Channel, Endpoint};
 
 use super::client::{Said, Socket};
+use super::endings::endings;
 use super::ground::Ground;
 use super::people::{Member, sign_up};
 use super::soak::{open_group, open_pair};
@@ -65,14 +66,14 @@ pub(crate) struct Echo {
     listen: SocketAddr,
 }
 
-struct Line {
+pub(super) struct Line {
     what: String,
     measured: String,
     goal: String,
     met: Option<bool>,
 }
 
-fn line(what: &str, measured: String, goal: &str, met: Option<bool>) -> Line {
+pub(super) fn line(what: &str, measured: String, goal: &str, met: Option<bool>) -> Line {
     Line { what: what.to_owned(), measured, goal: goal.to_owned(), met }
 }
 
@@ -114,6 +115,8 @@ async fn measure(options: &Options, binaries: &Path, dir: &Path) -> anyhow::Resu
     lines.extend(crowd(&ground, &edge, &people[..stadium], length).await?);
     run::say(&format!("{} idle sockets", 2 * idle));
     lines.extend(idlers(&ground, binaries, dir, &people, idle).await?);
+    run::say("endings");
+    lines.extend(endings(&ground, &edge, &people[..HALL]).await?);
     Ok(table(&machine, &lines))
 }
 
@@ -484,7 +487,7 @@ fn at(sorted: &[f64], part: f64) -> f64 {
     sorted.get((sorted.len() as f64 * part) as usize).copied().unwrap_or(f64::NAN)
 }
 
-fn percentiles(sorted: &[f64]) -> String {
+pub(super) fn percentiles(sorted: &[f64]) -> String {
     format!("{:.1}, {:.1}, {:.1}", at(sorted, 0.5), at(sorted, 0.95), at(sorted, 0.99))
 }
 
