@@ -9,6 +9,7 @@ use axum::extract::Request;
 use axum::response::Response;
 use http::StatusCode;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http_body_util::{BodyStream, StreamBody};
 use kit::access::{self, Methods};
 use kit::context::{self, Context};
 use kit::error::{denied, exhausted, unauthenticated, unavailable};
@@ -26,6 +27,8 @@ use crate::dialect::{Credentials, Problem};
 use crate::limit::{Class, payer};
 use crate::socket::Farewell;
 use crate::upload::Brisk;
+
+const GRPC_WEB_TEXT: &[u8] = b"application/grpc-web-text";
 
 /// Headers that only the mesh may set.
 const OURS: &[&str] = &[context::CLIENT_IP, context::CLIENT_DEVICE, "l5d-client-id", "cookie"];
@@ -133,6 +136,12 @@ impl GrpcProxy {
             true if http_body::Body::is_end_stream(response.body()) => response,
             true => response.map(|body| Farewell::wrap(body, stop, within / 2)),
             false => response,
+        });
+        // As text a body says that it is as long as the text, and the peer would wait for the rest.
+        let text = request.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(GRPC_WEB_TEXT));
+        let peer = peer.map_request(move |request: Request<tonic::body::Body>| match text {
+            true => request.map(|body| tonic::body::Body::new(StreamBody::new(BodyStream::new(body)))),
+            false => request,
         });
         let mut proxy = GrpcWebLayer::new().layer(peer);
         let call = proxy.call(request.map(tonic::body::Body::new));

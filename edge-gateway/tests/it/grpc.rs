@@ -1,6 +1,8 @@
 //! gRPC through the edge: what is counted, and for whom.
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use kit::error::Details;
+use prost::Message as _;
 use proto::auth::v1::log_in_request::Login;
 use proto::auth::v1::password_service_client::PasswordServiceClient;
 use proto::auth::v1::request_password_reset_request::To;
@@ -73,4 +75,34 @@ async fn calls_are_counted_in_the_class_of_the_same_deed_over_rest() {
         assert_eq!(refusal(get(address).await).0, Code::NotFound);
     }
     assert_eq!(refusal(get("203.0.113.4").await), limited);
+}
+
+#[tokio::test]
+async fn grpc_web_as_text_writes_and_its_length_cuts_nobody_off() {
+    let world = World::start().await;
+    // The length is that of the text, which is longer than what it stands for. Answers the status.
+    let ask = async |path: &str, message: &[u8]| {
+        let frame = [&[0][..], &(message.len() as u32).to_be_bytes(), message].concat();
+        let kind = "application/grpc-web-text";
+        let request = world.post(path).header("content-type", kind).header("accept", kind);
+        let answer = request.body(BASE64_STANDARD.encode(frame)).send().await.unwrap();
+        if let Some(status) = answer.headers().get("grpc-status") {
+            return status.to_str().unwrap().to_owned();
+        }
+        // Each frame of an answer is text of its own, with an end of its own.
+        let text = answer.text().await.unwrap();
+        let bytes = text.as_bytes().chunks(4).flat_map(|part| BASE64_STANDARD.decode(part).unwrap());
+        let said = String::from_utf8_lossy(&bytes.collect::<Vec<_>>()).into_owned();
+        let (_, status) = said.split_once("grpc-status:").unwrap_or_else(|| panic!("no status in {text}"));
+        status.trim_start().chars().take_while(char::is_ascii_digit).collect()
+    };
+    for _ in 0..20 {
+        let status = ask("/plaza.auth.v1.SessionService/Refresh", &[]).await;
+        assert_ne!(status, (Code::Unavailable as i32).to_string());
+    }
+    let login = Some(Login::Phone(ADMIN_PHONE.into()));
+    let request = LogInRequest { login, password: PASSWORD.into(), ..Default::default() };
+    assert_eq!(ask("/plaza.auth.v1.SessionService/LogIn", &request.encode_to_vec()).await, "0");
+    let credentials = json!({ "phone_number": ADMIN_PHONE, "password": PASSWORD });
+    assert_eq!(world.ask(world.post("/api/auth/login/").json(&credentials)).await.status, 200);
 }

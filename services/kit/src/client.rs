@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, CONTENT_LENGTH};
 use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
@@ -132,6 +132,9 @@ impl Service<Request<Body>> for Peer {
 impl Inner {
     async fn call(&self, mut request: Request<Body>) -> Result<Response<Body>, Status> {
         let context = context::current();
+        // An outsider's, whom the edge lets through, may be of another body: gRPC-Web's is longer as text. A peer resets
+        // what is not as long as it says, and no gRPC client says how long.
+        request.headers_mut().remove(CONTENT_LENGTH);
         let own_authorization = request.headers_mut().remove(AUTHORIZATION);
         context.write(request.headers_mut());
         if let Some(value) = own_authorization.or_else(|| self.authorization.clone()) {
@@ -213,7 +216,10 @@ impl Inner {
         };
         let answer = answer.map_err(|error| {
             tracing::debug!(peer = &*self.name, error = %chain(&error), "call failed");
-            Status::from(unavailable("PEER_AWAY", format!("{} does not answer", self.name)))
+            match refused_as_malformed(&error) {
+                true => invalid("", "the request is malformed").into(),
+                false => Status::from(unavailable("PEER_AWAY", format!("{} does not answer", self.name))),
+            }
         });
         self.breaker.record(!away(&answer), Instant::now());
         answer
@@ -232,6 +238,14 @@ fn away(answer: &Result<Response<Body>, Status>) -> bool {
             .is_some_and(|s| s.code() == Code::Unavailable && Details::of(&s).reason.is_empty()),
         Err(status) => status.code() == Code::Unavailable,
     }
+}
+
+/// Whether the peer is there and found that this request breaks HTTP/2's rules. Whoever sends such requests must not cut
+/// others off from the peer.
+fn refused_as_malformed(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source())
+        .filter_map(|error| error.downcast_ref::<h2::Error>())
+        .any(|error| error.is_reset() && error.is_remote() && error.reason() == Some(h2::Reason::PROTOCOL_ERROR))
 }
 
 fn chain(error: &dyn std::error::Error) -> String {

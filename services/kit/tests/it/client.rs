@@ -87,6 +87,50 @@ async fn a_body_that_breaks_off_is_its_senders_fault_and_not_the_peers() {
 }
 
 #[tokio::test]
+async fn a_length_that_is_not_the_bodys_is_not_passed_on() {
+    let fake = Fake::new(|_| std::future::ready(Ok(())));
+    let (peer, mut users) = reach(&fake);
+    for length in ["8", "0", "99999999", "x"] {
+        for path in ["/plaza.users.v1.UserService/UpdateUser", "/plaza.users.v1.UserService/GetUser"] {
+            let empty = http_body_util::Full::new(Bytes::from_static(&[0, 0, 0, 0, 0]));
+            let mut request = http::Request::new(Body::new(empty));
+            *request.method_mut() = http::Method::POST;
+            *request.uri_mut() = format!("http://users{path}").parse().unwrap();
+            request.headers_mut().insert("content-length", length.parse().unwrap());
+            request.headers_mut().insert("content-type", "application/grpc".parse().unwrap());
+            let answer = peer.clone().oneshot(request).await;
+            assert!(answer.is_ok(), "{path} {length}: {answer:?}");
+        }
+    }
+    assert!(!peer.broken());
+    assert!(users.get_user(get_user()).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_request_that_breaks_the_protocol_is_its_senders_fault_and_not_the_peers() {
+    // A server that finds every request malformed, and says so of each alone.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut connection = h2::server::handshake(stream).await.unwrap();
+                while let Some(Ok((_, mut answer))) = connection.accept().await {
+                    answer.send_reset(h2::Reason::PROTOCOL_ERROR);
+                }
+            });
+        }
+    });
+    let authority = address.to_string().into();
+    let peer = Peer::new("users", kit::net::Dial::Tcp { authority, name: "users".into(), tls: None });
+    for _ in 0..10 {
+        let refusal = Users::new(peer.clone()).update_user(update_user()).await.unwrap_err();
+        assert_eq!(refusal.code(), Code::InvalidArgument, "{refusal:?}");
+    }
+    assert!(!peer.broken());
+}
+
+#[tokio::test]
 async fn retries_have_a_budget() {
     // Every other attempt fails: bad enough to retry much, not bad enough for the breaker.
     let attempts = AtomicUsize::new(0);
