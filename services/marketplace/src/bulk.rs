@@ -88,7 +88,7 @@ pub async fn settle(load: &mut Load, former: i64) -> Result<()> {
         "insert into words (word)
          select distinct noted.word
          from ads cross join lateral unnest(tsvector_to_array(
-            to_tsvector('spanish_words', plain(ads.title || ' ' || ads.description))
+            to_tsvector('spanish_words', spoken(ads.title || ' ' || ads.description))
          )) as noted (word)
          where ads.id > $1 and noted.word ~ '^[a-z0-9]{3,40}$'
          on conflict do nothing",

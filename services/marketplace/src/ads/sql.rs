@@ -216,21 +216,21 @@ pub(super) async fn count_ads(conn: &mut PgConnection, filter: &Filter) -> kit::
 /// The last word, which may still be growing, and words that no ad has mean all that begin so, others their forms. A word
 /// that no word of any ad begins with also means up to eight that contain it, or that differ from it by a letter or two
 /// besides a plural's. Words that every text has, and single letters, count only when nothing else was typed: they are
-/// on their way to becoming something.
+/// on their way to becoming something, and not misspelled.
 macro_rules! searching {
     ($answer:ident, $filter:ident, $words:ident, $rest:literal) => {
         sqlx::query_as!(
             $answer,
             r#"with typed as (
                    select n, term, to_tsvector('spanish', term) = '' or term ~ '^[a-z]$' as weak
-                   from unnest($12::text[]) with ordinality as typed (word, n), plain(word) as term
+                   from unnest($12::text[]) with ordinality as typed (word, n), spoken(word) as term
                    where meant(term) is not null
                ), counted as (
-                   select n, term, max(n) over () as last from typed
+                   select n, term, weak, max(n) over () as last from typed
                    where not weak or (n = (select max(n) from typed) and (select bool_and(weak) from typed))
                    order by n limit 10
                ), understood as (
-                   select n, term,
+                   select n, term, weak,
                        case when n < last and exists (select from words where word = term)
                            then phraseto_tsquery('spanish', term) else meant(term) end as query
                    from counted
@@ -258,7 +258,7 @@ macro_rules! searching {
                            where within or distance <= case when length(term) < 6 then 1 else 2 end
                            order by within desc, distance, word limit 8
                        ) as nearest
-                   ) as alike on term ~ '^[a-z0-9]{3,40}$'
+                   ) as alike on term ~ '^[a-z0-9]{3,40}$' and not weak
                        and not exists (select from words where word >= term and word < term || '~')
                )"# + $rest,
             &$filter.shown,

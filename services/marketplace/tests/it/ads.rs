@@ -34,9 +34,14 @@ async fn only_who_sells_may_publish() {
         let person = world.person(role as i64, role);
         refused!(person.ads().create_ad(new()).await, PermissionDenied, "ROLE_MISSING");
     }
-    world.person(50, Role::Businessman).offers("Toro").await;
-    // A business by now, whose token is from before.
-    world.person(1000, Role::Consumer).offers("Toro").await;
+    let seller = world.person(50, Role::Businessman);
+    seller.offers("Toro").await;
+    // Tokens say what somebody was.
+    let buyer = world.person(51, Role::Consumer);
+    world.users.person(51, Role::Specialist);
+    buyer.offers("Toro").await;
+    world.users.person(50, Role::Consumer);
+    refused!(seller.ads().create_ad(new()).await, PermissionDenied, "ROLE_MISSING");
 }
 
 #[tokio::test]

@@ -73,7 +73,7 @@ impl World {
     }
 
     fn person(&self, number: i64, role: Role) -> Somebody {
-        let id = self.users.person(number);
+        let id = self.users.person(number, role);
         Somebody { id, number, peer: self.harness.as_user(id, number, &[role]) }
     }
 

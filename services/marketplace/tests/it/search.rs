@@ -124,6 +124,40 @@ async fn misspelled_words_find_what_was_meant() {
 }
 
 #[tokio::test]
+async fn signs_part_words() {
+    let world = World::start().await;
+    let ana = world.seller(1);
+    let ad = |title: &str, description: &str| CreateAdRequest { description: description.into(), ..an_ad(title) };
+    let milk = ana.publish(ad("leche/queso~crema", "Todos los días.Tel 8888-7777")).await.id;
+    let saw = ana.publish(ad("Motosierra MS-170/B", "De 2019/2020, sobre pedido, lote +35")).await.id;
+    let bull = ana.publish(ad("Toro", "ana_perez@finca.example y www.finca.example/toros")).await.id;
+    for (search, expected) in [
+        ("queso", milk),
+        ("crem", milk),
+        ("tel", milk),
+        ("7777", milk),
+        ("8888-7777", milk),
+        ("dias.tel", milk),
+        ("170", saw),
+        ("MS 170", saw),
+        ("ms-17", saw),
+        ("2020", saw),
+        ("lote 35", saw),
+        ("+35", saw),
+        ("finca", bull),
+        ("perez", bull),
+        ("/toros", bull),
+    ] {
+        assert_eq!(found(&world, search).await, [expected], "{search}");
+    }
+    // A word that every text has is no misspelled `toro`.
+    assert!(found(&world, "todos").await.is_empty());
+    for signs in ["-", "'\\", "toro'", "toro & !leche:*", "tor\\o", "(toro | ':* <-> leche)"] {
+        answer(&world, signs).await;
+    }
+}
+
+#[tokio::test]
 async fn what_looks_like_a_tag_is_words() {
     let world = world().await;
     for search in ["<vaca'>", "<vaca\\>", "‹vaca’›", "<vaca>", "leche <vaca'>", "</vaca'>", "<a href='vaca'>"] {

@@ -50,11 +50,15 @@ impl Media {
 
 /// Ids by number. Without anybody, `users` is away.
 #[derive(Clone, Default)]
-pub(crate) struct Users(Arc<Mutex<HashMap<i64, Uuid>>>);
+pub(crate) struct Users(Arc<Mutex<HashMap<i64, (Uuid, Role)>>>);
 
 impl Users {
-    pub(crate) fn person(&self, number: i64) -> Uuid {
-        *self.0.lock().unwrap().entry(number).or_insert_with(Uuid::now_v7)
+    /// Somebody, who is this from now on, whatever a token of theirs says.
+    pub(crate) fn person(&self, number: i64, role: Role) -> Uuid {
+        let mut people = self.0.lock().unwrap();
+        let person = people.entry(number).or_insert_with(|| (Uuid::now_v7(), role));
+        person.1 = role;
+        person.0
     }
 }
 
@@ -123,16 +127,14 @@ impl UserService for Users {
             return Err(unavailable("DATABASE_AWAY", "the database does not answer").into());
         }
         let person = match request.into_inner().key {
-            Some(Key::Number(number)) => people.get(&number).map(|id| (number, *id)),
+            Some(Key::Number(number)) => people.get(&number).map(|person| (number, *person)),
             Some(Key::Id(id)) => {
-                people.iter().map(|(number, id)| (*number, *id)).find(|(_, own)| own.to_string() == id)
+                people.iter().map(|(number, person)| (*number, *person)).find(|(_, (own, _))| own.to_string() == id)
             }
             None => None,
         };
-        let (number, id) = person.ok_or_else(|| not_found("USER_NOT_FOUND", "no such person"))?;
-        // Who has a thousand's number became a business after the token was made.
-        let roles = if number == 1000 { vec![Role::Businessman.into()] } else { Vec::new() };
-        Ok(Response::new(User { id: id.to_string(), number, roles, ..Default::default() }))
+        let (number, (id, role)) = person.ok_or_else(|| not_found("USER_NOT_FOUND", "no such person"))?;
+        Ok(Response::new(User { id: id.to_string(), number, roles: vec![role.into()], ..Default::default() }))
     }
 
     unasked! {
