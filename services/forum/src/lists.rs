@@ -175,7 +175,8 @@ impl Default for Memory {
             comments: moka::sync::Cache::builder().max_capacity(10_000).time_to_live(Duration::from_secs(60)).build(),
             windows: moka::sync::Cache::builder().max_capacity(200).time_to_live(Duration::from_secs(10)).build(),
             rankings: moka::sync::Cache::builder()
-                .weigher(|_, posts: &Arc<[i64]>| posts.len() as u32)
+                // Also of one that holds nothing, or there would be no end of them.
+                .weigher(|_, posts: &Arc<[i64]>| posts.len() as u32 + 32)
                 .max_capacity(REMEMBERED)
                 .time_to_live(Duration::from_secs(10 * 60))
                 .build(),

@@ -255,10 +255,11 @@ pub(super) async fn insert_ranking(
     Ok(())
 }
 
-/// Nothing happens to a ranking that is not `length` long any more.
+/// Nothing happens to a ranking that is not `length` long any more, or that is over.
 pub(super) async fn extend_ranking(db: impl PgExecutor<'_>, id: Uuid, length: i64, more: &Places) -> kit::Result<()> {
     sqlx::query!(
-        "update rankings set posts = posts || $3, followed_by = $4 where id = $1 and cardinality(posts) = $2::bigint",
+        "update rankings set posts = posts || $3, followed_by = $4 where id = $1 and cardinality(posts) = $2::bigint
+             and followed_by = 'MORE'",
         id,
         length,
         &more.posts,
