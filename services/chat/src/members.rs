@@ -157,10 +157,10 @@ pub(crate) async fn insert_members(
     )
     .execute(&mut *tx)
     .await?;
-    // As the watermarks say; or what they read later would be taken for the moment they read this.
+    // Where the watermarks begin; or what they read later would be taken for the moment they read this.
     sqlx::query!(
-        "insert into marks (room_id, user_id, read, through, at)
-         select $1, p.id, state.read, r.last_sequence, $3
+        "insert into marks (room_id, user_id, read, through, at, entered)
+         select $1, p.id, state.read, r.last_sequence, $3, true
          from unnest($2::uuid[]) as p (id) join rooms r on r.id = $1, (values (false), (true)) as state (read)
          where r.last_sequence > 0
          on conflict do nothing",
@@ -310,6 +310,28 @@ pub(crate) async fn list_moves(db: impl PgExecutor<'_>, since: DateTime<Utc>) ->
         since
     );
     Ok(moves.fetch_all(db).await?.into_iter().map(|row| (row.room_id, row.user_id, row.gone)).collect())
+}
+
+/// A room that two people share.
+pub(crate) struct Shared {
+    pub(crate) id: Uuid,
+    pub(crate) kind: String,
+}
+
+/// The rooms of at most 100 that these two share, the latest 1,000.
+pub(crate) async fn list_shared(db: impl PgExecutor<'_>, one: Uuid, other: Uuid) -> kit::Result<Vec<Shared>> {
+    let shared = sqlx::query_as!(
+        Shared,
+        "select r.id, r.kind
+         from members a
+         join members b on b.room_id = a.room_id and b.user_id = $2 and b.left_at is null
+         join rooms r on r.id = a.room_id and r.members_count <= 100
+         where a.user_id = $1 and a.left_at is null
+         order by r.last_activity_at desc limit 1000",
+        one,
+        other
+    );
+    Ok(shared.fetch_all(db).await?)
 }
 
 /// Whether any of these people does not want to hear from somebody.

@@ -331,6 +331,15 @@ impl Chat {
         }
     }
 
+    /// Whether this person may open new rooms of this kind. Reason, if not: `CHAT_BANNED`.
+    pub(crate) async fn admit_to_new(&self, tx: &mut PgConnection, kind: RoomKind, user: Uuid) -> kit::Result<()> {
+        let standing = if self.moderation.covers(kind) { fetch_standing(tx, user).await? } else { None };
+        match standing.is_some_and(|standing| standing.banned(self.now())) {
+            true => Err(banned()),
+            false => Ok(()),
+        }
+    }
+
     /// Closes the streams on moderated rooms of somebody whose ban is committed.
     pub(crate) fn tell_ban(&self, user: Uuid) {
         self.hub.tell(Packet { line: Line::Person(user), audience: Audience::All, news: News::Banned });

@@ -4,8 +4,9 @@
 //! one to look sends its people off. If it only stood still, it finds a mark of that, and tells who is here again. While
 //! Redis is away nobody knows who is here, and nobody is said to be.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::fmt::Write;
+use std::iter;
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
@@ -20,7 +21,7 @@ use uuid::Uuid;
 
 use crate::Chat;
 use crate::hub::{Audience, Line, News, Packet};
-use crate::members::{is_divided, list_contacts};
+use crate::members::{is_divided, list_contacts, list_shared};
 use crate::people::Person;
 use crate::queue::Parcel;
 use crate::rooms::{kind, kind_names};
@@ -182,16 +183,22 @@ impl Presence {
         GO.arg(here.name()).arg(&*self.replica).arg(until).invoke_async(&mut redis).await
     }
 
-    /// Those of these people who are on the platform; nobody when nobody knows.
+    /// Which of these people are on the platform; nobody when nobody knows.
     pub(crate) async fn online(&self, people: &[Person]) -> Vec<bool> {
-        let nobody = || vec![false; people.len()];
+        let stays: Vec<_> = people.iter().map(|person| Here { place: Place::Anywhere, person: *person }).collect();
+        self.present_at(&stays).await
+    }
+
+    /// Which of them are where; nobody when nobody knows.
+    async fn present_at(&self, stays: &[Here]) -> Vec<bool> {
+        let nobody = || vec![false; stays.len()];
         let Some(mut redis) = self.redis.clone() else { return nobody() };
-        if people.is_empty() {
+        if stays.is_empty() {
             return nobody();
         }
         let mut pipe = redis::pipe();
-        for person in people {
-            let name = Here { place: Place::Anywhere, person: *person }.name();
+        for here in stays {
+            let name = here.name();
             pipe.cmd("EXISTS").arg(format!("chat:here:{name}"));
             pipe.cmd("ZSCORE").arg("chat:leaving").arg(name);
         }
@@ -423,15 +430,6 @@ impl Chat {
 
     /// In a room: those who have it open. Else: the inboxes of everybody who shares a room with them.
     async fn tell_presence(&self, here: Here, online: bool, last_seen: Option<DateTime<Utc>>) {
-        let frame = |kinds: &[String]| {
-            Some(Frame::Presence(proto::chat::v1::Presence {
-                user_id: here.person.id.to_string(),
-                user_number: here.person.number,
-                online,
-                last_seen_at: last_seen.map(timestamp),
-                kinds: kinds.iter().map(|name| kind(name).into()).collect(),
-            }))
-        };
         match here.place {
             Place::Room(room) => {
                 match is_divided(&self.db, room).await {
@@ -439,9 +437,7 @@ impl Chat {
                     Ok(true) => return,
                     Err(error) => return tracing::warn!(%error, "a room was not told who came or went"),
                 }
-                let frame = ServerFrame { room_id: room.to_string(), frame: frame(&[]), ..ServerFrame::default() };
-                let news = News::Frame(Parcel::new(room, frame));
-                self.hub.tell(Packet { line: Line::Room(room), audience: Audience::AllBut(here.person.id), news });
+                self.tell_in_room(room, here, online, last_seen);
             }
             Place::Anywhere => match list_contacts(&self.db, here.person.id, &[]).await {
                 Ok(contacts) => {
@@ -449,7 +445,7 @@ impl Chat {
                     let mut parcels: HashMap<Vec<String>, Arc<Parcel>> = HashMap::new();
                     for contact in contacts {
                         let parcel = parcels.entry(contact.kinds).or_insert_with_key(|kinds| {
-                            Parcel::new(Uuid::nil(), ServerFrame { frame: frame(kinds), ..ServerFrame::default() })
+                            Parcel::new(Uuid::nil(), presence_frame(here, online, last_seen, kinds))
                         });
                         let news = News::Frame(parcel.clone());
                         self.hub.tell(Packet { line: Line::Person(contact.id), audience: Audience::All, news });
@@ -460,27 +456,41 @@ impl Chat {
         }
     }
 
-    /// Whether these two hear of each other's presence.
-    pub(crate) async fn are_contacts(&self, one: Person, other: Person) -> kit::Result<bool> {
-        Ok(list_contacts(&self.db, one.id, &[]).await?.iter().any(|contact| contact.id == other.id))
-    }
-
-    /// Tells the inboxes of two who were contacts, or are again, whether the other is here as far as they may know. Of
-    /// somebody who is not here there is nothing to tell.
-    pub(crate) async fn tell_each_other(&self, one: Person, other: Person, contacts: bool) {
-        let here = self.presence.online(&[one, other]).await;
-        for ((who, listener), here) in [(one, other), (other, one)].into_iter().zip(here) {
-            if here {
-                let frame = Some(Frame::Presence(proto::chat::v1::Presence {
-                    user_id: who.id.to_string(),
-                    user_number: who.number,
-                    online: contacts,
-                    ..proto::chat::v1::Presence::default()
-                }));
-                let news = News::Frame(Parcel::new(Uuid::nil(), ServerFrame { frame, ..ServerFrame::default() }));
-                self.hub.tell(Packet { line: Line::Person(listener.id), audience: Audience::All, news });
+    /// Tells two of whom one has blocked the other, or does so no more, whether the other is here as far as they may know:
+    /// in their inboxes, and where they have a room of two open. Of somebody who is not here there is nothing to tell, nor
+    /// of strangers.
+    pub(crate) async fn tell_each_other(&self, one: Person, other: Person, online: bool) {
+        let shared = match list_shared(&self.db, one.id, other.id).await {
+            Ok(shared) if shared.is_empty() => return,
+            Ok(shared) => shared,
+            Err(error) => return tracing::warn!(%error, "two people were not told of each other"),
+        };
+        let kinds: BTreeSet<_> = shared.iter().map(|room| room.kind.as_str()).collect();
+        let kinds: Vec<_> = kinds.into_iter().map(str::to_owned).collect();
+        let of_two = shared.iter().filter(|room| room.kind != "GROUP").map(|room| Place::Room(room.id));
+        let places = iter::once(Place::Anywhere).chain(of_two);
+        let stays: Vec<_> = places.flat_map(|place| [one, other].map(|person| Here { place, person })).collect();
+        for (here, present) in stays.iter().zip(self.presence.present_at(&stays).await) {
+            if !present {
+                continue;
+            }
+            match here.place {
+                Place::Room(room) => self.tell_in_room(room, *here, online, None),
+                Place::Anywhere => {
+                    let listener = if here.person.id == one.id { other } else { one };
+                    let frame = presence_frame(*here, online, None, &kinds);
+                    let news = News::Frame(Parcel::new(Uuid::nil(), frame));
+                    self.hub.tell(Packet { line: Line::Person(listener.id), audience: Audience::All, news });
+                }
             }
         }
+    }
+
+    /// Tells those who have a room open.
+    fn tell_in_room(&self, room: Uuid, here: Here, online: bool, last_seen: Option<DateTime<Utc>>) {
+        let frame = ServerFrame { room_id: room.to_string(), ..presence_frame(here, online, last_seen, &[]) };
+        let news = News::Frame(Parcel::new(room, frame));
+        self.hub.tell(Packet { line: Line::Room(room), audience: Audience::AllBut(here.person.id), news });
     }
 
     /// The contacts of somebody, only some of them if these are named, or kinds of rooms; and themselves.
@@ -517,6 +527,18 @@ impl Chat {
         };
         Ok(people.iter().zip(online).map(presence).collect())
     }
+}
+
+/// That somebody is here, or not any more, to whom they share rooms of these kinds with.
+fn presence_frame(here: Here, online: bool, last_seen: Option<DateTime<Utc>>, kinds: &[String]) -> ServerFrame {
+    let presence = proto::chat::v1::Presence {
+        user_id: here.person.id.to_string(),
+        user_number: here.person.number,
+        online,
+        last_seen_at: last_seen.map(timestamp),
+        kinds: kinds.iter().map(|name| kind(name).into()).collect(),
+    };
+    ServerFrame { frame: Some(Frame::Presence(presence)), ..ServerFrame::default() }
 }
 
 async fn upsert_last_seen(db: impl PgExecutor<'_>, user: Uuid, at: DateTime<Utc>) -> kit::Result<()> {

@@ -1,7 +1,8 @@
 //! Who has a message, and who has read it. Each member has two watermarks per room, which only rise; a row of `marks` for
 //! each movement says when. So a message's receipt is read off the first mark that is not below it, and a room of a
 //! thousand members writes rows per movement, not per message and member. Single messages read out of order stand in
-//! `read_ahead`, and stay there: what was told as read then was not read later.
+//! `read_ahead`, and stay there: what was told as read then was not read later. Who enters a room begins behind what was
+//! said before, and a mark that tells of no receipt says so: nobody has read what they were not there for.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
@@ -211,7 +212,7 @@ pub(crate) async fn fill_receipts(db: &mut PgConnection, messages: &mut [Message
     for message in messages {
         let members = marks.get(&message.room_id).map(Vec::as_slice).unwrap_or_default();
         let others = members.iter().filter(|member| member.user_id.to_string() != message.sender_id);
-        message.receipts = others.map(|member| member.receipt(message.sequence)).collect();
+        message.receipts = others.filter_map(|member| member.receipt(message.sequence)).collect();
     }
     Ok(())
 }
@@ -220,9 +221,9 @@ pub(crate) async fn fill_receipts(db: &mut PgConnection, messages: &mut [Message
 struct MemberMarks {
     user_id: Uuid,
     user_number: i64,
-    /// By sequence, rising.
-    delivered: Vec<(i64, DateTime<Utc>)>,
-    read: Vec<(i64, DateTime<Utc>)>,
+    /// By sequence, rising; without a time where they entered.
+    delivered: Vec<(i64, Option<DateTime<Utc>>)>,
+    read: Vec<(i64, Option<DateTime<Utc>>)>,
     ahead: HashMap<i64, DateTime<Utc>>,
 }
 
@@ -233,27 +234,33 @@ impl MemberMarks {
     }
 
     fn add(&mut self, row: &MarkRow) {
-        let (Some(through), Some(at)) = (row.through, row.at) else { return };
-        match row.state.as_deref() {
-            Some("DELIVERED") => self.delivered.push((through, at)),
-            Some("READ") => self.read.push((through, at)),
-            _ => drop(self.ahead.insert(through, at)),
+        let Some(through) = row.through else { return };
+        match (row.state.as_deref(), row.at) {
+            (Some("DELIVERED"), at) => self.delivered.push((through, at)),
+            (Some("READ"), at) => self.read.push((through, at)),
+            (_, Some(at)) => drop(self.ahead.insert(through, at)),
+            (_, None) => {}
         }
     }
 
-    fn receipt(&self, sequence: i64) -> Receipt {
-        let first = |marks: &[(i64, DateTime<Utc>)]| {
+    /// Nothing of a message that was sent while they were not there.
+    fn receipt(&self, sequence: i64) -> Option<Receipt> {
+        let first = |marks: &[(i64, Option<DateTime<Utc>>)]| {
             marks.get(marks.partition_point(|(through, _)| *through < sequence)).map(|(_, at)| *at)
         };
+        let (delivered, read, ahead) = (first(&self.delivered), first(&self.read), self.ahead.get(&sequence).copied());
+        if (delivered, read, ahead) == (Some(None), Some(None), None) {
+            return None;
+        }
         // The earlier of both: what was once told as read stays so.
-        let read = [first(&self.read), self.ahead.get(&sequence).copied()].into_iter().flatten().min();
+        let read = [read.flatten(), ahead].into_iter().flatten().min();
         // What is read is delivered, by then at the latest.
-        let delivered = [first(&self.delivered), read].into_iter().flatten().min();
-        Receipt {
+        let delivered = [delivered.flatten(), read].into_iter().flatten().min();
+        Some(Receipt {
             delivered_at: delivered.map(timestamp),
             read_at: read.map(timestamp),
             ..not_received(self.user_id, self.user_number)
-        }
+        })
     }
 }
 
@@ -438,7 +445,8 @@ async fn list_moved(
            latest as materialized (
                select k.* from had
                cross join lateral (
-                   select * from marks where room_id = had.room_id and at >= had.at order by at desc limit 1000
+                   select * from marks where room_id = had.room_id and at >= had.at and not entered
+                   order by at desc limit 1000
                ) k
                order by k.at desc limit 1000
            ),
@@ -531,15 +539,15 @@ async fn list_marks(
            join rooms r on r.id = w.room_id and r.members_count <= $4
            join members m on m.room_id = w.room_id and m.left_at is null
            left join lateral (
-               (select case when read then 'READ' else 'DELIVERED' end as state, through, at
+               (select case when read then 'READ' else 'DELIVERED' end as state, through, case when not entered then at end as at
                 from marks
                 where room_id = m.room_id and user_id = m.user_id and through >= w.first and through < w.last)
                union all
-               (select 'DELIVERED', through, at from marks
+               (select 'DELIVERED', through, case when not entered then at end from marks
                 where room_id = m.room_id and user_id = m.user_id and not read and through >= w.last
                 order by read, through limit 1)
                union all
-               (select 'READ', through, at from marks
+               (select 'READ', through, case when not entered then at end from marks
                 where room_id = m.room_id and user_id = m.user_id and read and through >= w.last
                 order by read, through limit 1)
                union all
@@ -570,19 +578,40 @@ mod tests {
         let member = MemberMarks {
             user_id: Uuid::nil(),
             user_number: 9,
-            delivered: vec![(3, at(10)), (7, at(20))],
-            read: vec![(2, at(15)), (7, at(40))],
+            delivered: vec![(3, Some(at(10))), (7, Some(at(20)))],
+            read: vec![(2, Some(at(15))), (7, Some(at(40)))],
             ahead: HashMap::from([(5, at(25))]),
         };
-        let receipt = |sequence| {
-            let receipt = member.receipt(sequence);
-            (receipt.delivered_at.map(|t| t.seconds), receipt.read_at.map(|t| t.seconds))
-        };
+        let receipt = |sequence| times(&member, sequence).unwrap();
         assert_eq!(receipt(1), (Some(10), Some(15)));
         assert_eq!(receipt(3), (Some(10), Some(40)));
         assert_eq!(receipt(4), (Some(20), Some(40)));
         assert_eq!(receipt(5), (Some(20), Some(25)), "read before those in front of it, and that time stays");
         assert_eq!(receipt(8), (None, None));
+    }
+
+    #[test]
+    fn who_was_not_there_has_received_nothing() {
+        // Had two and read one, left after the third, came back after the fifth.
+        let member = MemberMarks {
+            user_id: Uuid::nil(),
+            user_number: 9,
+            delivered: vec![(2, Some(at(10))), (5, None), (6, Some(at(30)))],
+            read: vec![(1, Some(at(15))), (5, None)],
+            ahead: HashMap::from([(4, at(35))]),
+        };
+        assert_eq!(times(&member, 1), Some((Some(10), Some(15))));
+        assert_eq!(times(&member, 2), Some((Some(10), None)));
+        assert_eq!(times(&member, 3), None);
+        assert_eq!(times(&member, 4), Some((Some(35), Some(35))), "what they read they have read");
+        assert_eq!(times(&member, 6), Some((Some(30), None)));
+        assert_eq!(times(&member, 7), Some((None, None)));
+    }
+
+    /// When a message was delivered and read, in seconds.
+    fn times(member: &MemberMarks, sequence: i64) -> Option<(Option<i64>, Option<i64>)> {
+        let seconds = |time: Option<prost_types::Timestamp>| time.map(|time| time.seconds);
+        member.receipt(sequence).map(|receipt| (seconds(receipt.delivered_at), seconds(receipt.read_at)))
     }
 
     #[test]

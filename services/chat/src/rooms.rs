@@ -35,6 +35,14 @@ const MOST_MEMBERS: usize = 2_000;
 /// Members that a room in a list shows.
 const LISTED_MEMBERS: i64 = 100;
 
+/// Who opens a room of two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Opener {
+    First,
+    /// One of them, Firestore does not say which.
+    Unknown,
+}
+
 #[tonic::async_trait]
 impl RoomService for Chat {
     async fn open_pair(&self, request: Request<OpenPairRequest>) -> Result<Response<OpenPairResponse>, Status> {
@@ -54,7 +62,7 @@ impl RoomService for Chat {
         if request.subject.parse::<Uuid>().is_err() && self.moderation.forbids(request.kind(), &request.subject) {
             return Err(invalid("subject", "must not tell contact details").into());
         }
-        let (room, created) = self.pair(me, other, request.kind(), &request.subject).await?;
+        let (room, created) = self.pair(me, other, request.kind(), &request.subject, Opener::First).await?;
         let room = Some(self.room(caller, room, request.messages.into()).await?);
         Ok(Response::new(OpenPairResponse { room, created }))
     }
@@ -267,11 +275,11 @@ impl RoomService for Chat {
             return Err(self_chat().into());
         }
         let me = Person { id: caller.id, number: caller.number };
-        let contacts = self.are_contacts(me, person).await?;
+        let parted = self.are_parted(me, person).await?;
         if !insert_block(&self.db, caller.id, person.id, person.number, self.now()).await? {
             return Err(refused("TOO_MANY_BLOCKS", "at most 1,000 people").into());
         }
-        if contacts {
+        if !parted {
             self.tell_each_other(me, person, false).await;
         }
         Ok(Response::new(BlockUserResponse {}))
@@ -285,7 +293,7 @@ impl RoomService for Chat {
         let person = self.person(request.get_ref().user.as_ref()).await?;
         if delete_block(&self.db, caller.id, person.id).await? {
             let me = Person { id: caller.id, number: caller.number };
-            if self.are_contacts(me, person).await? {
+            if !self.are_parted(me, person).await? {
                 self.tell_each_other(me, person, true).await;
             }
         }
@@ -310,6 +318,7 @@ impl Chat {
         other: Person,
         kind: RoomKind,
         subject: &str,
+        opener: Opener,
     ) -> kit::Result<(Uuid, bool)> {
         let subject = if kind == RoomKind::Deal { subject } else { "" };
         let pair = format!("{} {} {} {subject}", kind_name(kind), me.id.min(other.id), me.id.max(other.id));
@@ -333,6 +342,9 @@ impl Chat {
         if has_blocked(&mut *tx, other.id, me.id).await? {
             return Err(blocked());
         }
+        if opener == Opener::First {
+            self.admit_to_new(&mut tx, kind, me.id).await?;
+        }
         let Some(number) = insert_room(&mut tx, &new).await? else {
             // Somebody was faster, and has committed.
             drop(tx);
@@ -345,6 +357,11 @@ impl Chat {
         kit::db::commit(tx).await?;
         self.tell_entered(id, [me.id, other.id]);
         Ok((id, true))
+    }
+
+    /// Whether one of them has blocked the other.
+    async fn are_parted(&self, one: Person, other: Person) -> kit::Result<bool> {
+        Ok(has_blocked(&self.db, one.id, other.id).await? || has_blocked(&self.db, other.id, one.id).await?)
     }
 
     /// A room of the caller's with all its members. Reason: `ROOM_NOT_FOUND`.

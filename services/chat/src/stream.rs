@@ -128,6 +128,8 @@ struct Stream {
     heard: DateTime<Utc>,
     reader: Reader,
     rooms: HashMap<Uuid, Told>,
+    /// Whether the person may have more rooms than these.
+    full: bool,
     out: mpsc::Sender<Given>,
     /// Where what is for the person alone is heard.
     _person: Seat,
@@ -149,7 +151,6 @@ type Frames = Map<ReceiverStream<Given>, fn(Given) -> Result<ServerFrame, Status
 /// What a stream waits for besides its queue.
 type Waiting = Pin<Box<dyn Future<Output = Happened> + std::marker::Send>>;
 
-#[expect(clippy::large_enum_variant, reason = "one at a time, and looked at at once")]
 enum Happened {
     /// The client said something, or will say no more.
     Said(Streaming<ClientFrame>, Result<Option<ClientFrame>, Status>),
@@ -197,6 +198,7 @@ impl Chat {
             heard: self.now() - UNSURE,
             reader,
             rooms: HashMap::new(),
+            full: false,
             out,
             _person: person,
             _stay: None,
@@ -496,15 +498,16 @@ impl Stream {
         };
         Box::pin(async move {
             let answer = chat.follow(caller, stream_room, &kinds, frame).await;
-            Happened::Done(said, answer.unwrap_or_else(|error| Answer::Frame(refusal(error, name))))
+            Happened::Done(said, answer.unwrap_or_else(|error| Answer::Frame(Box::new(refusal(error, name)))))
         })
     }
 
     async fn answer(&mut self, answer: Answer) -> Result<(), End> {
         match answer {
             Answer::Nothing => Ok(()),
-            Answer::Frame(frame) => self.hand(self.about_room(frame)).await,
-            Answer::Sent(sent) => Box::pin(self.sit_down_where_i_wrote(sent)).await,
+            Answer::Frame(frame) => self.hand(self.about_room(*frame)).await,
+            Answer::Sent(sent) if self.is_beyond(&sent) => Box::pin(self.sit_down_where_i_wrote(sent)).await,
+            Answer::Sent(_) => Ok(()),
         }
     }
 

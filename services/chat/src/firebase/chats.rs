@@ -16,6 +16,7 @@ use super::sql::*;
 use super::value::{Document, Fields, Value, Write, fields};
 use super::words::is_id;
 use super::{Bridge, outward};
+use crate::rooms::Opener;
 
 /// Characters of what a deal is about.
 const LONGEST_SUBJECT: usize = 100;
@@ -69,7 +70,7 @@ impl Bridge {
         if a.person.id == b.person.id || subject.chars().count() > LONGEST_SUBJECT || subject.contains('\0') {
             return Ok(None);
         }
-        match self.chat.pair(a.person, b.person, RoomKind::Deal, subject).await {
+        match self.chat.pair(a.person, b.person, RoomKind::Deal, subject, Opener::Unknown).await {
             Ok((room, _)) => Ok(Some(room)),
             // Who was blocked opens no room.
             Err(error) if error.code() == Code::PermissionDenied => Ok(None),

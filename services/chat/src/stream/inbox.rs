@@ -35,6 +35,7 @@ impl Stream {
     pub(super) async fn sit_down(&mut self, fresh: bool, named: &HashMap<i64, i64>) -> kit::Result<Vec<(Uuid, i64)>> {
         let rooms = list_inbox(&self.chat.db, self.caller.id, &kind_names(&self.kinds)).await?;
         // If there are more rooms than that, or were, one that is new here may only have become active again.
+        self.full = rooms.len() >= MOST_ROOMS;
         let complete = [rooms.len(), self.rooms.len(), named.len()].iter().all(|rooms| *rooms < MOST_ROOMS);
         let given_up = self.rooms.extract_if(|id, _| !rooms.iter().any(|room| room.id == *id));
         let mut gone: Vec<_> = given_up.map(|(id, told)| (id, told.number)).collect();
@@ -68,12 +69,22 @@ impl Stream {
         Ok(gone)
     }
 
-    /// Of somebody with more rooms than an inbox tells: that they wrote in one beyond these, which is among them now. It is
-    /// told from the message on.
+    /// Whether somebody with more rooms than an inbox tells has written in one beyond these. Of fewer rooms the news comes
+    /// by itself, and they are told from their beginning.
+    pub(super) fn is_beyond(&self, sent: &Sent) -> bool {
+        self.room.is_none() && self.full && !self.rooms.contains_key(&sent.room)
+    }
+
+    /// Such a room is among them now, and told from the message on.
     pub(super) async fn sit_down_where_i_wrote(&mut self, sent: Sent) -> Result<(), End> {
-        if self.rooms.len() < MOST_ROOMS || self.rooms.contains_key(&sent.room) {
-            return Ok(());
+        let over = self.over();
+        tokio::select! {
+            done = self.take_seat_at(sent) => done,
+            end = over => Err(end),
         }
+    }
+
+    async fn take_seat_at(&mut self, sent: Sent) -> Result<(), End> {
         let before = fetch_change_of(&self.chat.db, sent.room, sent.sequence - 1).await.map_err(End::Failed)?;
         self.take_seats(&HashMap::from([(sent.room_number, before)])).await
     }

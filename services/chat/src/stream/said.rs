@@ -18,7 +18,7 @@ use crate::{Chat, not_a_member};
 pub(super) enum Answer {
     Nothing,
     /// For this stream alone.
-    Frame(ServerFrame),
+    Frame(Box<ServerFrame>),
     /// A message was stored, and everybody in its room hears it.
     Sent(Sent),
 }
@@ -51,7 +51,7 @@ impl Chat {
                 }
                 // Of a repeat only who repeats it.
                 let (room_id, frame) = (message.room_id.clone(), Some(Frame::Message(message)));
-                Ok(Answer::Frame(ServerFrame { room_id, room_number, change: 0, frame }))
+                Ok(Answer::Frame(Box::new(ServerFrame { room_id, room_number, change: 0, frame })))
             }
             Said::Read(read) => {
                 let room = self.meant(stream, read.room.as_ref()).await?;
@@ -69,7 +69,7 @@ impl Chat {
             }
             Said::Ping(ping) => {
                 let frame = Some(Frame::Pong(Pong { nonce: ping.nonce }));
-                Ok(Answer::Frame(ServerFrame { frame, ..ServerFrame::default() }))
+                Ok(Answer::Frame(Box::new(ServerFrame { frame, ..ServerFrame::default() })))
             }
             Said::Edit(edit) => {
                 self.edit(caller, edit.message.as_ref(), &edit.text).await?;
@@ -85,7 +85,7 @@ impl Chat {
                 let mut people = self.presence_of(me, &[], kinds).await?;
                 people.retain(|person| person.online);
                 let frame = Some(Frame::Online(Online { people }));
-                Ok(Answer::Frame(ServerFrame { frame, ..ServerFrame::default() }))
+                Ok(Answer::Frame(Box::new(ServerFrame { frame, ..ServerFrame::default() })))
             }
         }
     }

@@ -348,6 +348,14 @@ async fn the_third_infraction_closes_deals_for_a_week_and_nothing_else() {
     }
     assert_eq!(refused(ana.say(&room, "hola").await), (Code::PermissionDenied, "CHAT_BANNED".into()));
     assert_eq!(refused(ana.edit(&first, "chau").await), (Code::PermissionDenied, "CHAT_BANNED".into()));
+    let new = |subject: &str| OpenPairRequest {
+        kind: RoomKind::Deal.into(),
+        users: vec![ben.key()],
+        subject: subject.into(),
+        ..OpenPairRequest::default()
+    };
+    assert_eq!(refused(ana.rooms().open_pair(new("otra")).await), (Code::PermissionDenied, "CHAT_BANNED".into()));
+    assert_eq!(ana.deal(&ben).await.id, room.id, "the one that there is");
     assert_eq!(ben.say(&room, "¿estás?").await.unwrap().text, "¿estás?");
     assert_eq!(ana.history(&room).await.len(), 5, "they may read");
     let elsewhere = ana.open_pair(&ben).await;

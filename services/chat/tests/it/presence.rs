@@ -79,37 +79,45 @@ async fn two_of_whom_one_has_blocked_the_other_hear_nothing_of_each_other() {
     let world = World::with_redis().await;
     let (ana, ben, room) = world.pair().await;
     let (carla, dora) = (world.person(3), world.person(4));
+    ana.open_pair(&carla).await;
     ben.open_pair(&carla).await;
-    let mut at_ben = ben.inbox(true).await;
+    let (mut at_ben, mut at_carla) = (ben.inbox(true).await, carla.inbox(true).await);
     let at_ana = ana.inbox(true).await;
-    assert_eq!(at_ben.find(presence).await, (1, true));
-    ana.block(&ben).await.unwrap();
-    assert_eq!(at_ben.find(presence).await, (1, false));
-    assert_eq!((ana.online().await, ben.online().await), ((vec![1], 0), (vec![2], 1)));
+    assert_eq!((at_ben.find(presence).await, at_ben.find(presence).await), ((3, true), (1, true)));
+    assert_eq!(at_carla.find(presence).await, (1, true));
+    let mut bens_room = ben.connect(&room).await;
+    let anas_room = ana.connect(&room).await;
+    assert_eq!(bens_room.find(presence).await, (1, true));
 
-    // Neither that she goes and comes, nor that she opens their room; nor that she blocks him once more.
-    let mut in_the_room = ben.connect(&room).await;
-    let _at_ana = (ana.connect(&room).await, ana.inbox(true).await);
-    drop(at_ana);
     ana.block(&ben).await.unwrap();
-    in_the_room.say(Said::Ping(Ping { nonce: 1 })).await;
-    while let Some(frame) = in_the_room.next().await.frame {
-        match frame {
-            Frame::Presence(presence) => panic!("{presence:?}"),
-            Frame::Pong(_) => break,
-            _ => {}
-        }
-    }
+    assert_eq!((at_ben.find(presence).await, bens_room.find(presence).await), ((1, false), (1, false)));
+    assert_eq!((ana.online().await, ben.online().await), ((vec![1, 3], 0), (vec![2, 3], 0)));
+
+    // Neither that she goes, as Carla hears, and comes again, nor that she opens their room; nor that she blocks him again.
+    drop((at_ana, anas_room));
+    assert_eq!(at_carla.find(presence).await, (1, false));
+    let _at_ana = (ana.inbox(true).await, ana.connect(&room).await);
+    assert_eq!(at_carla.find(presence).await, (1, true));
+    ana.block(&ben).await.unwrap();
     // Strangers are told nothing of each other when one blocks the other.
     let _at_dora = dora.inbox(true).await;
     dora.block(&ben).await.unwrap();
     dora.unblock(&ben).await.unwrap();
-    let _at_carla = carla.inbox(true).await;
-    assert_eq!(at_ben.find(presence).await, (3, true), "the first that he hears since");
+    // Behind this nothing that was told before can come any more.
+    ana.send(&room, "hasta aquí").await;
+    for line in [&mut at_ben, &mut bens_room] {
+        loop {
+            match line.next().await.frame {
+                Some(Frame::Message(_)) => break,
+                Some(Frame::Presence(presence)) => panic!("{presence:?}"),
+                _ => {}
+            }
+        }
+    }
 
     ana.unblock(&ben).await.unwrap();
-    assert_eq!(at_ben.find(presence).await, (1, true));
-    assert_eq!(ana.online().await, (vec![1, 2], 0));
+    assert_eq!((at_ben.find(presence).await, bens_room.find(presence).await), ((1, true), (1, true)));
+    assert_eq!(ana.online().await, (vec![1, 2, 3], 0));
 }
 
 #[tokio::test]

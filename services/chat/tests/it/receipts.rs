@@ -222,22 +222,51 @@ async fn who_has_it_is_the_senders_business_and_who_read_it_the_rooms() {
 }
 
 #[tokio::test]
-async fn what_was_said_before_somebody_came_is_read() {
+async fn what_was_said_while_somebody_was_not_there_has_no_receipt_of_theirs() {
     let world = World::start().await;
     let (ana, ben, carla) = (world.person(1), world.person(2), world.person(3));
     let room = ana.group(&[&ben]).await;
+    let members = async |users: &[&Somebody]| {
+        let users = users.iter().map(|one| one.key()).collect();
+        let request = UpdateRoomRequest { room: Some(key(&room)), users, replace_users: true, ..Default::default() };
+        ana.rooms().update_room(request).await.unwrap().into_inner()
+    };
+    let receipts = async || -> Vec<_> {
+        let of = |message: Message| message.receipts.into_iter().find(|receipt| receipt.user_number == 3);
+        let seen = |receipt: Receipt| (receipt.delivered_at.is_some(), receipt.read_at.is_some());
+        let mut history = ana.history(&room).await;
+        history.sort_by_key(|message| message.sequence);
+        history.into_iter().map(|message| of(message).map(seen)).collect()
+    };
     ana.send(&room, "antes").await;
-    let users = vec![ana.key(), ben.key(), carla.key()];
-    let request = UpdateRoomRequest { room: Some(key(&room)), users, replace_users: true, ..Default::default() };
-    let joined = ana.rooms().update_room(request).await.unwrap().into_inner();
+    let joined = members(&[&ana, &ben, &carla]).await;
     let came = joined.members.iter().find(|member| member.user_number == 3).unwrap();
-    assert_eq!((came.delivered_through, came.read_through), (1, 1));
-    let before = times(&ana.history(&room).await[0], 3);
-    assert_eq!(before, (at(came.joined_at), at(came.joined_at)), "the watermarks say so, and so does the receipt");
-    world.harness.clock.advance(Duration::from_secs(5));
+    assert_eq!((came.delivered_through, came.read_through), (1, 1), "and it is not unread either");
+    assert_eq!(receipts().await, [None]);
+    // Nobody is told that she has read it, neither those who come back nor she herself.
+    for somebody in [&ana, &carla] {
+        let open = Open { room: Some(key(&room)), after: Some(0), ..Open::default() };
+        let line = somebody.try_connect(open).await.unwrap();
+        let told: Vec<_> = line.missed.into_iter().filter_map(|frame| receipt(frame.frame?)).collect();
+        assert!(told.iter().all(|news| news.user_number != 3), "{told:?}");
+    }
     let second = ana.send(&room, "después").await;
     assert_eq!(carla.read_all(&room).await, [second.number]);
-    assert_eq!(times(&ana.history(&room).await[0], 3), before, "reading what came later says nothing of it");
+    let read = Some((true, true));
+    assert_eq!(receipts().await, [None, read], "reading it says nothing of the first");
+
+    // She has the third without reading it, goes, misses the fourth, and comes back.
+    let mut at_carla = carla.connect(&room).await;
+    ana.send(&room, "sin leer").await;
+    at_carla.message().await;
+    testkit::eventually("she has it", async || receipts().await.contains(&Some((true, false)))).await;
+    drop(at_carla);
+    members(&[&ana, &ben]).await;
+    ana.send(&room, "sin ella").await;
+    members(&[&ana, &ben, &carla]).await;
+    ana.send(&room, "con ella").await;
+    assert_eq!(receipts().await, [None, read, Some((true, false)), None, Some((false, false))]);
+    assert_eq!(carla.see(&room).await.unwrap().unread_count, 1);
 }
 
 #[tokio::test]

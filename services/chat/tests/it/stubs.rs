@@ -57,6 +57,11 @@ impl Users {
     pub(crate) fn person(&self, number: i64) -> Uuid {
         *self.0.lock().unwrap().entry(number).or_insert_with(Uuid::now_v7)
     }
+
+    /// There is somebody of this number and id.
+    pub(crate) fn knows(&self, number: i64, id: Uuid) {
+        self.0.lock().unwrap().insert(number, id);
+    }
 }
 
 /// The RPCs that nobody asks.
