@@ -15,18 +15,8 @@ use crate::dialect::Dialect;
 use crate::platform::Platform;
 
 pub fn router() -> Router<Platform> {
-    // Where the old platforms had their documents.
-    let viewers = ["/swagger", "/swagger/", "/redoc", "/redoc/"];
-    let documents = ["/swagger.json", "/swagger.json/", "/swagger.yaml", "/swagger.yaml/"];
-    let old = viewers
-        .into_iter()
-        .fold(Router::new(), |router, path| router.route(path, get(async || Redirect::permanent("/docs#agrovet"))));
-    let old = documents.into_iter().fold(old, |router, path| {
-        // Whatever is JSON is YAML.
-        let kind = if path.contains("yaml") { "application/yaml" } else { "application/json" };
-        router.route(path, get(async move || document(kind, &AGROVET)))
-    });
-    old.route("/docs", get(async || asset("text/html; charset=utf-8", include_bytes!("docs/index.html"))))
+    Router::new()
+        .route("/docs", get(async || asset("text/html; charset=utf-8", include_bytes!("docs/index.html"))))
         .route(
             "/docs/viewer.js",
             get(async || asset("text/javascript; charset=utf-8", include_bytes!("docs/viewer.js"))),
@@ -34,6 +24,12 @@ pub fn router() -> Router<Platform> {
         .route("/docs/viewer.css", get(async || asset("text/css; charset=utf-8", include_bytes!("docs/viewer.css"))))
         .route("/openapi/agrovet.json", get(async || document("application/json", &AGROVET)))
         .route("/openapi/conectar.json", get(async || document("application/json", &CONECTAR)))
+        // Where the old platforms had their documents; the front must know these paths, too.
+        .route("/swagger.json", get(async || document("application/json", &AGROVET)))
+        // Whatever is JSON is YAML.
+        .route("/swagger.yaml", get(async || document("application/yaml", &AGROVET)))
+        .route("/swagger", get(async || Redirect::permanent("/docs")))
+        .route("/redoc", get(async || Redirect::permanent("/docs")))
 }
 
 /// The document of Agrovet's dialect.

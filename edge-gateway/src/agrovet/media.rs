@@ -127,6 +127,11 @@ impl Form for Upload {
     }
 }
 
+/// The price of a new file, in hundredths. The original's column has a default, and only an explicit null overrides it.
+pub fn first_price(given: Option<Option<Decimal>>) -> Option<i64> {
+    given.map_or(Some(0), |price| price.map(|price| price.units))
+}
+
 /// 201 and where the file is, if there is one.
 pub struct Uploaded(Media);
 
@@ -161,8 +166,7 @@ pub async fn create(
         description: Some(Description {
             name: form.name.flatten(),
             description: form.description.flatten(),
-            // The original's column has this default, and only an explicit null overrides it.
-            price_hundredths: form.price.map_or(Some(0), |price| price.map(|price| price.units)),
+            price_hundredths: first_price(form.price),
             clear_price: false,
         }),
         folder: form.folder.into(),

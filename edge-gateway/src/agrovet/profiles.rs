@@ -22,9 +22,9 @@ use uuid::Uuid;
 
 use crate::Edge;
 use crate::address::Base;
-use crate::agrovet::media::Media;
+use crate::agrovet::media::{Media, first_price};
 use crate::agrovet::page::{Page, Paged, Search};
-use crate::agrovet::profiles::forms::{Change, InState, Make, Narrowed, Pictures, Review, Stars};
+use crate::agrovet::profiles::forms::{Change, InState, Make, Narrowed, Pictures, Replace, Review, Stars, Written};
 use crate::agrovet::profiles::shown::{Shown, Specialist, show};
 use crate::agrovet::users::{Staff, drop_file};
 use crate::agrovet::{Agrovet, Error, On, Result};
@@ -174,10 +174,10 @@ async fn write<K: Shown>(
     edge: &Edge,
     base: &Base,
     owner: Uuid,
-    form: Change<K>,
+    written: Written,
     create_missing: bool,
 ) -> Result<Upserted<K>> {
-    let input = Some(form.written.resolved(edge, owner).await?);
+    let input = Some(written.resolved(edge, owner).await?);
     let request = UpdateProfileRequest { user_id: owner.to_string(), input, create_missing };
     let answer = edge.profiles().update_profile(request).await?.into_inner();
     let object = one(edge, base, answer.profile.unwrap_or_default()).await?;
@@ -189,9 +189,9 @@ pub async fn put<K: Shown>(
     State(edge): State<Agrovet>,
     base: Base,
     Owner(owner): Owner,
-    Input(form): Input<Change<K>>,
+    Input(form): Input<Replace<K>>,
 ) -> Result<Upserted<K>> {
-    write(&edge, &base, owner, form, true).await
+    write(&edge, &base, owner, form.written, true).await
 }
 
 pub async fn patch<K: Shown>(
@@ -200,7 +200,7 @@ pub async fn patch<K: Shown>(
     Owner(owner): Owner,
     Input(form): Input<Change<K>>,
 ) -> Result<Json<K>> {
-    Ok(Json(write(&edge, &base, owner, form, false).await?.object))
+    Ok(Json(write(&edge, &base, owner, form.written, false).await?.object))
 }
 
 pub async fn delete<K: Shown>(State(edge): State<Agrovet>, Owner(owner): Owner) -> Result<NoContent> {
@@ -256,7 +256,7 @@ async fn store_all(edge: &Edge, folder: Folder, form: Pictures) -> Result<Vec<pr
         let description = Description {
             name: names.next().or_else(|| Some(file.name.clone())),
             description: form.description.clone(),
-            price_hundredths: prices.next().flatten().map(|price| price.units),
+            price_hundredths: first_price(prices.next()),
             clear_price: false,
         };
         match store(edge, folder, description, file).await {

@@ -25,7 +25,7 @@ impl FileField<'_> {
     pub fn required(self) -> Option<File> {
         let Self { fields, name, described } = self;
         fields.note_file(name, described, true);
-        match fields.take_file(name) {
+        match fields.take_file(&[name]) {
             Some(file) => return Some(file),
             None if fields.sketching() => {}
             None if fields.has(name) => fields.fault(name, Wrong::NotAFile),
@@ -38,7 +38,7 @@ impl FileField<'_> {
     pub fn optional(self) -> Option<File> {
         let Self { fields, name, described } = self;
         fields.note_file(name, described, false);
-        if let Some(file) = fields.take_file(name) {
+        if let Some(file) = fields.take_file(&[name]) {
             return Some(file);
         }
         match fields.take(name, false) {
@@ -53,14 +53,23 @@ impl FileField<'_> {
     pub fn lenient(self) -> Option<File> {
         let Self { fields, name, described } = self;
         fields.note_file(name, described, false);
-        fields.take_file(name)
+        fields.take_file(&[name])
     }
 }
 
 impl Fields {
-    fn take_file(&mut self, name: &'static str) -> Option<File> {
+    /// All files under names that mean the same, in the order of the form's parts, which who takes them name by name
+    /// loses. What is not a file is ignored.
+    pub fn files(&mut self, names: &[&'static str], described: &'static str) -> Vec<File> {
+        names.iter().for_each(|name| self.note_file(name, described, false));
+        std::iter::from_fn(|| self.take_file(names)).collect()
+    }
+
+    /// The first under any of the names.
+    fn take_file(&mut self, names: &[&'static str]) -> Option<File> {
         let Source::Pairs { files, .. } = &mut self.source else { return None };
-        let at = files.iter().position(|(n, _)| n == name)?;
+        let named = |(given, _): &(String, File)| names.iter().copied().find(|name| name == given);
+        let (at, name) = files.iter().enumerate().find_map(|(at, file)| Some((at, named(file)?)))?;
         let (_, file) = files.remove(at);
         if file.size == 0 {
             self.fault(name, Wrong::EmptyFile);

@@ -123,6 +123,8 @@ fn alike(one: &str, other: &str, same: impl Fn(&str, &str) -> bool) -> bool {
 
 fn of_platform(path: &str) -> bool {
     matches!(path, "/" | "/health" | "/health/live" | "/health/ready" | "/docs")
+        // Where the old platforms had their documents.
+        || matches!(path, "/swagger.json" | "/swagger.yaml" | "/swagger" | "/redoc")
         || path.starts_with("/docs/")
         || path.starts_with("/demo/")
         || path.starts_with("/openapi/")
@@ -185,6 +187,10 @@ mod tests {
         assert_eq!(of("/api/uploads/avatars/a.jpg"), platform("/uploads/avatars/a.jpg"));
         assert_eq!(of("/api/v2/docs"), Platform { version: "v2", path: "/docs" });
         assert_eq!(of("/"), platform("/"));
+        assert_eq!(of("/swagger.json"), platform("/swagger.json"));
+        assert_eq!(of("/swagger.yaml/"), platform("/swagger.yaml"));
+        assert_eq!(of("/swagger/"), platform("/swagger"));
+        assert_eq!(of("/redoc/"), platform("/redoc"));
         assert_eq!(of("/ws/chat/14/"), Agrovet("/ws/chat/14"));
         assert_eq!(of("/ws/chat/toro"), Agrovet("/ws/chat/toro"));
         assert_eq!(of("/ws/presence/"), Agrovet("/ws/presence"));

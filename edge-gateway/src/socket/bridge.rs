@@ -20,6 +20,9 @@ const LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 const GOODBYE: Duration = Duration::from_secs(2);
 /// What a client is told of a frame that was not read to its end.
 const TOO_LARGE: u16 = 1009;
+/// Of words that are no text, and of bytes that are no frames.
+const NO_TEXT: u16 = 1007;
+const NO_FRAME: u16 = 1002;
 /// Frames of `chat` that are written before what the client says is heard again, and how long that may go on: who takes
 /// them slowly is heard, asked and told of our going in between.
 const TOGETHER: (usize, Duration) = (32, Duration::from_secs(1));
@@ -30,6 +33,8 @@ enum End {
     Close(u16, &'static str),
     /// The client has closed it, or is gone.
     Gone,
+    /// The client answers no more, so a word would not reach it.
+    Silent,
 }
 
 /// Boxed from its birth: what is moved into a task takes its room twice.
@@ -57,6 +62,8 @@ impl<S: Speech> Bridge<S> {
             }
             // A client that says goodbye waits for an answer, which leaves while we look for more.
             End::Gone => drop(timeout(GOODBYE, self.socket.recv()).await),
+            // Its end, should it live after all, sees a connection that broke: 1006, and not a code of ours.
+            End::Silent => {}
         }
     }
 
@@ -69,8 +76,7 @@ impl<S: Speech> Bridge<S> {
                 event = self.upstream.next() => Box::pin(self.pass_on(event)).await?,
                 message = self.socket.recv(), if self.upstream.has_room() => match message {
                     Some(Ok(message)) => Box::pin(self.hear(message)).await?,
-                    // A frame beyond all limits, or bytes that are no frames.
-                    Some(Err(_)) => return Err(End::Close(TOO_LARGE, "frame too large or broken")),
+                    Some(Err(error)) => return Err(unreadable(error)),
                     None => return Err(End::Gone),
                 },
                 () = &mut alarm => {
@@ -153,6 +159,7 @@ impl<S: Speech> Bridge<S> {
                 self.flush().await
             }
             Some(Due::Close(code, reason)) => Err(End::Close(code, reason)),
+            Some(Due::GiveUp) => Err(End::Silent),
             None => Ok(()),
         }
     }
@@ -185,6 +192,8 @@ enum Due {
     /// Asking the client whether it lives.
     Ask,
     Close(u16, &'static str),
+    /// It has not answered.
+    GiveUp,
 }
 
 /// What happens to a socket because time passes.
@@ -233,7 +242,7 @@ impl Watch {
             return Some(Due::Close(1000, "24 hours are over"));
         }
         if self.owes.is_some_and(|since| now >= since + self.answer_within) {
-            return Some(Due::Close(1001, "no answer"));
+            return Some(Due::GiveUp);
         }
         if now < self.ask() {
             return None;
@@ -241,6 +250,19 @@ impl Watch {
         self.asked = now;
         self.owes.get_or_insert(now);
         Some(Due::Ask)
+    }
+}
+
+/// What the client sent could not be read, and what comes after it cannot either.
+fn unreadable(error: axum::Error) -> End {
+    use tokio_tungstenite::tungstenite::Error;
+    use tokio_tungstenite::tungstenite::error::ProtocolError::ResetWithoutClosingHandshake;
+    match error.into_inner().downcast_ref::<Error>() {
+        Some(Error::Capacity(_)) => End::Close(TOO_LARGE, "frame too large"),
+        Some(Error::Utf8(_)) => End::Close(NO_TEXT, "text is UTF-8"),
+        Some(Error::Protocol(ResetWithoutClosingHandshake)) => End::Gone,
+        Some(Error::Protocol(_)) => End::Close(NO_FRAME, "no frame"),
+        _ => End::Gone,
     }
 }
 
@@ -255,7 +277,7 @@ fn taken(written: Result<Result<(), axum::Error>, tokio::time::error::Elapsed>) 
 /// Says why, and waits a moment for the client to have heard it: a connection that is dropped at once may take the last
 /// words along.
 pub(super) async fn close(mut socket: WebSocket, frame: CloseFrame) {
-    let unread = frame.code == TOO_LARGE;
+    let unread = [TOO_LARGE, NO_TEXT, NO_FRAME].contains(&frame.code);
     let goodbye = async {
         if socket.send(Message::Close(Some(frame))).await.is_ok() {
             while let Some(Ok(_)) = socket.recv().await {}
@@ -319,10 +341,9 @@ mod tests {
     #[test]
     fn who_never_answers_is_asked_and_given_up_in_time() {
         let [agrovet, conectar] = MANNERS.each_ref().map(|manners| happens(manners, None, 0..0));
-        let no_answer = || Due::Close(1001, "no answer");
-        assert_eq!(agrovet, [(20, Due::Ask), (40, Due::Ask), (50, no_answer())]);
+        assert_eq!(agrovet, [(20, Due::Ask), (40, Due::Ask), (50, Due::GiveUp)]);
         // The third question and the end fall together.
-        assert_eq!(conectar, [(30, Due::Ask), (60, Due::Ask), (90, no_answer())]);
+        assert_eq!(conectar, [(30, Due::Ask), (60, Due::Ask), (90, Due::GiveUp)]);
     }
 
     #[test]
@@ -345,7 +366,7 @@ mod tests {
             assert_eq!(happened.pop().map(|(second, _)| second), Some(86_400), "it answered and lives");
             let happened = happens(manners, None, 1..100);
             let wait = (manners.give_up_after - manners.ask_after).as_secs();
-            assert_eq!(happened.last(), Some(&(100 + wait, Due::Close(1001, "no answer"))));
+            assert_eq!(happened.last(), Some(&(100 + wait, Due::GiveUp)));
         }
     }
 

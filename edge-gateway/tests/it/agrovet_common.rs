@@ -157,6 +157,24 @@ async fn every_answer_has_its_headers_errors_too() {
 }
 
 #[tokio::test]
+async fn the_document_is_also_where_the_old_platform_had_it() {
+    let world = World::start().await;
+    let document = world.ask(world.get("/openapi/agrovet.json")).await;
+    assert_eq!((document.status, &document.body["info"]["title"]), (200, &json!("Agrovet")));
+    for (path, kind) in [("/swagger.json", "application/json"), ("/swagger.yaml", "application/yaml")] {
+        for path in [path.to_owned(), format!("{path}/")] {
+            let old = world.ask(world.get(&path)).await;
+            assert_eq!((old.status, old.header("content-type")), (200, kind), "{path}");
+            assert!(old.body == document.body, "{path}");
+        }
+    }
+    for path in ["/swagger/", "/swagger", "/redoc/", "/redoc"] {
+        let viewer = world.ask(world.get(path)).await;
+        assert_eq!((viewer.status, viewer.header("location")), (308, "/docs"), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn links_repeat_the_host_that_was_asked() {
     let world = World::with(&["--trusted-proxies", "127.0.0.1"]).await;
     let proxied = world.get("/api/").header("x-forwarded-proto", "https").header("x-forwarded-host", "api.agrovet.com");

@@ -72,6 +72,25 @@ async fn a_comment_is_written_read_changed_and_deleted() {
 }
 
 #[tokio::test]
+async fn a_post_that_is_no_number_has_one_fault_under_the_name_that_was_sent() {
+    let world = World::start().await;
+    let ana = world.agrovet("Ana", "59170000001", "Specialist").await;
+    let no_number = || json!(["Introduzca un número entero válido."]);
+    for (sent, faults) in [
+        (json!({ "post": "abc" }), json!({ "post": no_number() })),
+        (json!({ "post_id": "abc" }), json!({ "post_id": no_number() })),
+        (json!({ "post": "abc", "post_id": 1 }), json!({ "post": no_number() })),
+        (json!({ "post": "abc", "post_id": [] }), json!({ "post": no_number(), "post_id": no_number() })),
+        (json!({ "post": null }), json!({ "post_id": ["Este campo es requerido."] })),
+    ] {
+        let mut body = sent.clone();
+        body["content"] = json!("x");
+        let refused = world.call(Method::POST, "/api/foro/comments/", &ana.token, body).await;
+        assert_eq!((refused.status, &refused.body), (400, &faults), "{sent}");
+    }
+}
+
+#[tokio::test]
 async fn trees_are_cut_and_continued() {
     let world = World::start().await;
     let ana = world.agrovet("Ana", "59170000001", "Specialist").await;

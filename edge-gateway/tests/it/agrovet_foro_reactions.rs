@@ -42,6 +42,8 @@ async fn one_reacts_once_and_takes_it_back() {
     assert_eq!(to_post(json!({ "type": "x" })).await.status, 400);
     let lost = world.call(Method::POST, "/api/foro/posts/99/react/", &ana.token, json!({})).await;
     story.tell("to a post that is none", &lost);
+    let named = world.call(Method::POST, "/api/foro/reactions/", &ana.token, to("post", 99, "like")).await;
+    assert_eq!((lost.status, &lost.body), (named.status, &named.body), "the two routes say the same");
 
     let shown = world.read("/api/foro/posts/1/", &beto.token).await.body;
     let counts = json!({ "heart": 1, "like": 1, "dislike": 0 });

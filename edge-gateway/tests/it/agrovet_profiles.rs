@@ -168,6 +168,44 @@ async fn one_changes_ones_own_and_put_makes_what_is_missing() {
 }
 
 #[tokio::test]
+async fn blanks_empty_no_business() {
+    let world = World::start().await;
+    let agro = newcomer(&world, "Agro", "59170000001").await;
+    let eva = newcomer(&world, "Eva", "59170000002").await;
+    let made = world.call(Method::POST, "/api/profiles/businessmen/", &agro.token, shop()).await;
+    assert_eq!(made.status, 201, "{made}");
+    let of = |method: &Method, path: &'static str, who: &Person, body: &Value| {
+        let (world, method, token, body) = (&world, method.clone(), who.token.clone(), body.clone());
+        async move { world.call(method, path, &token, body).await }
+    };
+    let (path, none) = ("/api/profiles/businessmen/2/", "/api/profiles/businessmen/3/");
+    let each = |text: &str| json!({ "business_name": text, "descriptions": text, "contact": text });
+    let told = |text: &str| json!({ "business_name": [text], "descriptions": [text], "contact": [text] });
+    for blank in [each(""), each("  ")] {
+        for method in [Method::PUT, Method::POST] {
+            for (who, path) in [(&agro, path), (&eva, none)] {
+                let refused = of(&method, path, who, &blank).await;
+                let fault = told("Este campo no puede estar en blanco.");
+                assert_eq!((refused.status, &refused.body), (400, &fault), "{method} {path}");
+            }
+        }
+        // As with a specialist's profession, a PATCH with a blank leaves what is there.
+        let left = of(&Method::PATCH, path, &agro, &blank).await;
+        assert_eq!((left.status, &left.body), (200, &made.body));
+    }
+    let one = of(&Method::POST, path, &agro, &json!({ "contact": "" })).await;
+    assert_eq!((one.status, one.body), (400, json!({ "contact": ["Este campo no puede estar en blanco."] })));
+    assert_eq!(world.read(path, &eva.token).await.body, made.body);
+
+    // A PUT that would make one asks for as much as the POST.
+    let put = of(&Method::PUT, none, &eva, &json!({})).await;
+    assert_eq!((put.status, put.body), (400, told("Este campo es requerido.")));
+    assert_eq!(world.read(none, &agro.token).await.status, 404);
+    let put = of(&Method::PUT, none, &eva, &shop()).await;
+    assert_eq!((put.status, &put.body["business_name"]), (201, &json!("El Corral")));
+}
+
+#[tokio::test]
 async fn each_kind_is_read_and_changed_under_both_paths() {
     let world = World::start().await;
     let eva = newcomer(&world, "Eva", "59170000001").await;

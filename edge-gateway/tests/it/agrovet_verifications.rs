@@ -94,7 +94,31 @@ async fn an_upload_whose_client_hangs_up_is_finished_all_the_same() {
 }
 
 #[tokio::test]
-async fn a_product_without_a_price_has_none() {
+async fn pictures_under_several_names_keep_the_order_of_their_parts() {
+    let world = World::start().await;
+    let (ana, _) = specialists(&world).await;
+    let shop = world.agrovet("Agro", "59170000003", "businessman").await;
+    for (who, profile, action, gallery) in [
+        (&ana, "/api/profiles/specialists/2/", "upload_work_images/", "work_images_ids"),
+        (&shop, "/api/profiles/businessmen/4/", "upload_products/", "products_and_services_ids"),
+    ] {
+        let sent =
+            [("image", "a.jpg"), ("images", "b.jpg"), ("image", "c.jpg"), ("images[]", "d.jpg"), ("images", "e.jpg")];
+        let parts = sent.into_iter().zip(1..);
+        let parts = parts.fold(Form::new(), |form, ((field, name), shade)| form.part(field, picture(name, shade)));
+        let upload = world.post(&format!("{profile}{action}")).bearer_auth(&who.token).multipart(parts);
+        let stored = world.ask(upload).await;
+        assert_eq!(stored.status, 201, "{stored}");
+        let stored = stored.body.as_array().unwrap();
+        let names: Vec<_> = stored.iter().map(|media| media["name"].as_str().unwrap()).collect();
+        assert_eq!(names, sent.map(|(_, name)| name), "{action}");
+        let ids: Vec<_> = stored.iter().map(|media| &media["id"]).collect();
+        assert_eq!(world.read(profile, &who.token).await.body[gallery], json!(ids), "{action}");
+    }
+}
+
+#[tokio::test]
+async fn a_product_costs_nothing_until_somebody_says_otherwise_and_an_empty_price_is_null() {
     let world = World::start().await;
     let shop = world.agrovet("Agro", "59170000001", "businessman").await;
     let products = [("", "a.jpg"), ("12.50", "b.jpg"), ("", "c.jpg")].into_iter().zip(1..);
@@ -106,21 +130,27 @@ async fn a_product_without_a_price_has_none() {
     assert_eq!(stored.status, 201, "{stored}");
     let prices: Vec<_> = stored.body.as_array().unwrap().iter().map(|product| &product["price"]).collect();
     assert_eq!(prices, [&Value::Null, &json!("12.50"), &Value::Null]);
+    let untold = Form::new().part("images", picture("d.jpg", 5)).part("image", picture("e.jpg", 6)).text("price", "7");
+    let untold = world.ask(world.post(path).bearer_auth(&shop.token).multipart(untold)).await;
+    let prices: Vec<_> = untold.body.as_array().unwrap().iter().map(|product| &product["price"]).collect();
+    assert_eq!(prices, [&json!("7.00"), &json!("0.00")]);
     let wrong = Form::new().part("images", picture("a.jpg", 4)).text("price", "").text("price", "gratis");
     let wrong = world.ask(world.post(path).bearer_auth(&shop.token).multipart(wrong)).await;
     assert_eq!((wrong.status, &wrong.body), (400, &json!({ "price": ["Se requiere un número válido."] })));
 }
 
 #[tokio::test]
-async fn a_new_business_sends_back_what_it_was_shown() {
+async fn a_new_business_sends_back_by_patch_what_it_was_shown() {
     let world = World::start().await;
     let shop = world.agrovet("Agro", "59170000001", "businessman").await;
     let path = "/api/profiles/businessmen/2/";
     let shown = world.read(path, &shop.token).await.body;
     assert_eq!((&shown["business_name"], &shown["contact"]), (&json!(""), &json!("")));
-    for method in [Method::PATCH, Method::PUT] {
-        let answer = world.call(method.clone(), path, &shop.token, shown.clone()).await;
-        assert_eq!((answer.status, &answer.body), (200, &shown), "{method}: {answer}");
+    let answer = world.call(Method::PATCH, path, &shop.token, shown.clone()).await;
+    assert_eq!((answer.status, &answer.body), (200, &shown), "{answer}");
+    for method in [Method::PUT, Method::POST] {
+        let refused = world.call(method.clone(), path, &shop.token, shown.clone()).await;
+        assert_eq!(refused.status, 400, "{method}: {refused}");
     }
     // Who makes a profile says what it is.
     let ana = world.agrovet("Ana", "59170000002", "").await;

@@ -19,8 +19,9 @@ use crate::socket::{Out, names};
 
 /// What the document says of frames.
 pub const ABOUT: &str = "\
-Sockets: `/ws/chat/{room_id}/?token=` and `/ws/presence/?token=`. Frames are JSON objects with a `type`; what is not \
-understood is answered by an `error` with a `code` and closes nothing, unless it has more than 256 KiB.
+Sockets: `/ws/chat/{room_id}/?token=` and `/ws/presence/?token=`. Frames are JSON objects with a `type`. What makes no \
+sense is answered by an `error` with a `code` and closes nothing, unless it has more than 256 KiB or is no UTF-8; a \
+`type` that nobody knows is ignored.
 
 A client says `chat_message` (`text`, `media_id`, `reply_to`, `media_spectrum`, `client_msg_id`: the same name again is \
 the same message), `mark_read` (`message_ids`; all without), `typing` (`is_typing`), `edit_message` (`message_id`, \
@@ -29,12 +30,13 @@ the same message), `mark_read` (`message_ids`; all without), `typing` (`is_typin
 It hears `chat_message` (also its own: then it is stored), `messages_read`, `message_delivered`, `message_edited`, \
 `message_deleted`, `typing`, `room_changed`, `pong`, `online_users_list`, `presence.online`, `presence.offline`; \
 `moderation_warning` when a message of one's own was censored, where that is done (`infractions` of `limit`, \
-`restricted_until`); `live` when everything missed has been told; with `?messages=true` the presence socket hears this of the 1000 rooms that were active \
+`restricted_until`); `live` when everything missed has been told, also after opening; with `?messages=true` the presence socket hears this of the 1000 rooms that were active \
 last, and `removed_from_room`, after which nothing more of that room is told; `server_shutdown` before the socket is closed with 1001.
 
 Who comes back with `?since=` the last `change`, or `?after=` the last `sequence`, hears first what they missed. Close \
 codes: 4401 the session ended, 4403 no longer in the room or chat is \
-restricted, 1009 a frame too large, 1013 too slow or nobody there, 1001 going away, 1000 after a day.";
+restricted, 1009 a frame too large, 1007 no UTF-8, 1002 no frame, 1013 too slow or `chat` is away, 1001 going away, 1000 \
+after a day. Who answers no ping for 50 seconds is given up without a word (1006).";
 
 /// How many values of a voice note's loudness `chat` takes.
 const MOST_VALUES: usize = 512;
@@ -220,7 +222,12 @@ pub enum Outgoing {
     #[serde(rename = "typing")]
     Typing { user_id: i64, room_id: String, is_typing: bool },
     #[serde(rename = "live")]
-    Live { room_id: String, change: i64 },
+    Live {
+        /// Absent on an inbox.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        room_id: Option<String>,
+        change: i64,
+    },
     #[serde(rename = "room_changed")]
     Room { room_id: String, name: String, participants_ids: Vec<i64>, admins_ids: Vec<i64> },
     #[serde(rename = "removed_from_room")]
@@ -374,7 +381,9 @@ impl Outgoing {
                 user_id: presence.user_number,
                 last_seen: presence.last_seen_at.map(|at| time(Some(at))),
             },
-            Heard::Live(live) => Self::Live { room_id, change: live.change },
+            Heard::Live(live) => {
+                Self::Live { room_id: Some(room_id).filter(|_| frame.room_number != 0), change: live.change }
+            }
             Heard::Room(room) => Self::Room {
                 room_id: room.number.to_string(),
                 name: room.name,

@@ -432,6 +432,7 @@ pub async fn mark_read(
 pub struct Search {
     words: String,
     room: Option<i64>,
+    page_size: i64,
     page_token: String,
 }
 
@@ -440,6 +441,7 @@ impl Form for Search {
         Self {
             words: f.text("q").max(200).describe("Words; the last one may be a beginning").required(),
             room: f.integer("room").at_least(1).describe("Only in this room").optional(),
+            page_size: f.integer("page_size").describe("1 to 100, 20 unless given").or(20).clamp(1, 100),
             page_token: f.text("page_token").max(1024).blank().describe("Where `next` continues").or(String::new()),
         }
     }
@@ -458,21 +460,20 @@ pub async fn search(
     State(edge): State<Agrovet>,
     base: Base,
     _: Caller,
-    page: Page,
-    Query(Search { words, room, page_token }): Query<Search>,
+    Query(Search { words, room, page_size, page_token }): Query<Search>,
 ) -> Result<Json<Found>> {
     let request = SearchMessagesRequest {
         query: words.clone(),
         room_number: room.map_or(0, existing),
         kinds: kinds(),
-        page_size: page.size() as i32,
+        page_size: page_size as i32,
         page_token,
         ..Default::default()
     };
     let answer = edge.messages().search_messages(request).await?.into_inner();
     let next = (!answer.next_page_token.is_empty()).then(|| {
         let mut query = form_urlencoded::Serializer::new(String::new());
-        query.append_pair("q", &words).append_pair("page_size", &page.size().to_string());
+        query.append_pair("q", &words).append_pair("page_size", &page_size.to_string());
         query.extend_pairs(room.map(|room| ("room", room.to_string())));
         query.append_pair("page_token", &answer.next_page_token);
         format!("{}?{}", base.absolute("/api/chat/messages/search/"), query.finish())

@@ -233,12 +233,15 @@ pub struct NewComment {
 
 impl Form for NewComment {
     fn read(f: &mut Fields) -> Self {
-        let [post, post_id, parent, parent_id] =
-            ["post", "post_id", "parent", "parent_id"].map(|name| f.integer(name).nullable().flatten());
+        let [post, post_id] = ["post", "post_id"].map(|name| f.integer(name).nullable().flatten());
         let post = post.or(post_id).unwrap_or_else(|| {
-            f.fault("post_id", Wrong::Required);
+            // Who sent one that is no number is told that already.
+            if f.sound() {
+                f.fault("post_id", Wrong::Required);
+            }
             0
         });
+        let [parent, parent_id] = ["parent", "parent_id"].map(|name| f.integer(name).nullable().flatten());
         Self {
             post,
             parent: parent.or(parent_id),

@@ -13,7 +13,7 @@ use crate::Edge;
 use crate::address::Base;
 use crate::agrovet::foro::{Beside, Ids, KINDS, Mentions, Named, Person, shown, shown_one};
 use crate::agrovet::page::{Page, Paged};
-use crate::agrovet::{Agrovet, On, Result, time};
+use crate::agrovet::{Agrovet, Result, time};
 use crate::form::{Fields, Form};
 use crate::input::{Input, Path, Query};
 use crate::routes::{NewOr, NoContent};
@@ -156,7 +156,7 @@ pub async fn to_post(
     Input(ReactToPost(kind)): Input<ReactToPost>,
 ) -> Result<NewOr<Reaction>> {
     let target = v1::Target { kind: TargetKind::Post.into(), id };
-    react(&edge, base, caller, target, kind).await.on("TARGET_NOT_FOUND", 404, "No Post matches the given query.")
+    react(&edge, base, caller, target, kind).await
 }
 
 async fn react(

@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::Edge;
 use crate::agrovet::profiles::shown::Shown;
 use crate::agrovet::{Error, Result};
-use crate::form::{Decimal, Field, Fields, Form, Habits, Kind};
+use crate::form::{Decimal, Fields, Form, Habits};
 use crate::upload::File;
 
 /// The wire words of professions.
@@ -111,11 +111,24 @@ pub struct Make<K> {
 
 impl<K: Shown> Form for Make<K> {
     fn read(f: &mut Fields) -> Self {
-        Self { written: K::read(f, true), kind: PhantomData }
+        Self { written: K::read(f, Extent::Whole), kind: PhantomData }
     }
 }
 
-/// A profile that is changed, in part or, by PUT, as a whole.
+/// A profile that is changed, or made: by PUT as a whole, by POST in part.
+pub struct Replace<K> {
+    pub written: Written,
+    kind: PhantomData<K>,
+}
+
+impl<K: Shown> Form for Replace<K> {
+    fn read(f: &mut Fields) -> Self {
+        let extent = if f.put() { Extent::Whole } else { Extent::Part };
+        Self { written: K::read(f, extent), kind: PhantomData }
+    }
+}
+
+/// A profile of which something is changed.
 pub struct Change<K> {
     pub written: Written,
     kind: PhantomData<K>,
@@ -123,14 +136,20 @@ pub struct Change<K> {
 
 impl<K: Shown> Form for Change<K> {
     fn read(f: &mut Fields) -> Self {
-        let whole = f.put();
-        Self { written: K::read(f, whole), kind: PhantomData }
+        Self { written: K::read(f, Extent::Returned), kind: PhantomData }
     }
 }
 
-/// A field that a whole profile needs.
-fn needed<K: Kind>(field: Field<'_, K>, whole: bool) -> Option<K::Value> {
-    if whole { Some(field.required()) } else { field.optional() }
+/// How much of a profile a form must say.
+#[derive(Clone, Copy)]
+pub enum Extent {
+    /// All that a profile needs.
+    Whole,
+    /// Anything, but what is needed may not be blank.
+    Part,
+    /// Anything. A profile that came with a registration lacks what others need, and the frontend sends it back as it
+    /// was shown: what is needed and blank stays as it is.
+    Returned,
 }
 
 /// What the column has ever taken; the original has no other bound.
@@ -141,10 +160,13 @@ const MOST: i64 = i32::MAX as i64;
 pub const DOCUMENTS: [&str; 3] =
     ["verification_title_id", "verification_student_card_id", "verification_graduation_letter_id"];
 
-pub(super) fn specialist(f: &mut Fields, whole: bool) -> Written {
+pub(super) fn specialist(f: &mut Fields, extent: Extent) -> Written {
     let profession = f.choice("profession", PROFESSIONS);
-    // A profile that came with a registration has none yet, and comes back so.
-    let profession = if whole { Some(profession.required()) } else { profession.nullable().flatten() };
+    let profession = match extent {
+        Extent::Whole => Some(profession.required()),
+        Extent::Part => profession.optional(),
+        Extent::Returned => profession.nullable().flatten(),
+    };
     let details = SpecialistInput {
         profession: profession.map(Into::into),
         experience_years: f.integer("experience_years").between(LEAST, MOST).optional().map(|years| years as i32),
@@ -162,13 +184,15 @@ pub(super) fn specialist(f: &mut Fields, whole: bool) -> Written {
     }
 }
 
-pub(super) fn businessman(f: &mut Fields, whole: bool) -> Written {
+pub(super) fn businessman(f: &mut Fields, extent: Extent) -> Written {
     let business_type = f.choice("business_type", BUSINESS_TYPES).nullable().flatten();
-    // Only a POST must say something: a profile that came with a registration has none of these yet, and comes back so.
-    let blank = !whole || f.put();
     let mut text = |name, most| {
-        let field = f.text(name).max(most);
-        needed(if blank { field.blank() } else { field }, whole)
+        let text = f.text(name).max(most);
+        match extent {
+            Extent::Whole => Some(text.required()),
+            Extent::Part => text.optional(),
+            Extent::Returned => text.blank().optional().filter(|text| !text.is_empty()),
+        }
     };
     let details = BusinessmanInput {
         business_type: business_type.map(Into::into),
@@ -192,19 +216,14 @@ pub(super) fn consumer() -> Written {
 pub struct Pictures {
     pub files: Vec<File>,
     pub description: Option<String>,
-    /// For each file in turn; a catalogue's products have them.
+    /// For each file in turn; a catalogue's products have them. An empty price is null, which is not the same as none.
     pub names: Vec<String>,
     pub prices: Vec<Option<Decimal>>,
 }
 
 impl Form for Pictures {
     fn read(f: &mut Fields) -> Self {
-        let mut files = Vec::new();
-        for name in ["images", "images[]", "image"] {
-            while let Some(file) = f.file(name).describe("1 to 10 images in all").lenient() {
-                files.push(file);
-            }
-        }
+        let files = f.files(&["images", "images[]", "image"], "1 to 10 images in all");
         if files.len() > MOST_PICTURES {
             f.refuse("images", format!("Asegúrese de que este campo no tenga más de {MOST_PICTURES} elementos."));
         }

@@ -12,7 +12,7 @@ use crate::Edge;
 use crate::address::Base;
 use crate::agrovet::batch::{self, Files, People};
 use crate::agrovet::media::Media;
-use crate::agrovet::profiles::forms::{self, BUSINESS_TYPES, PROFESSIONS, STATES, Written, word};
+use crate::agrovet::profiles::forms::{self, BUSINESS_TYPES, Extent, PROFESSIONS, STATES, Written, word};
 use crate::agrovet::time;
 use crate::form::Fields;
 
@@ -20,8 +20,8 @@ use crate::form::Fields;
 pub trait Shown: Serialize + ToSchema + Sized + Send + 'static {
     const KIND: ProfileKind;
 
-    /// The fields of a form; `whole` ones must bring what a profile needs.
-    fn read(f: &mut Fields, whole: bool) -> Written;
+    /// The fields of a form that must say so much.
+    fn read(f: &mut Fields, extent: Extent) -> Written;
 
     /// The object of a profile; nothing for one of another kind.
     fn of(profile: v1::Profile, user_display: String, files: &Files, base: &Base) -> Option<Self>;
@@ -78,8 +78,8 @@ pub struct Verification {
 impl Shown for Specialist {
     const KIND: ProfileKind = ProfileKind::Specialist;
 
-    fn read(f: &mut Fields, whole: bool) -> Written {
-        forms::specialist(f, whole)
+    fn read(f: &mut Fields, extent: Extent) -> Written {
+        forms::specialist(f, extent)
     }
 
     fn of(profile: v1::Profile, user_display: String, files: &Files, base: &Base) -> Option<Self> {
@@ -171,8 +171,8 @@ pub struct Businessman {
 impl Shown for Businessman {
     const KIND: ProfileKind = ProfileKind::Businessman;
 
-    fn read(f: &mut Fields, whole: bool) -> Written {
-        forms::businessman(f, whole)
+    fn read(f: &mut Fields, extent: Extent) -> Written {
+        forms::businessman(f, extent)
     }
 
     fn of(profile: v1::Profile, user_display: String, files: &Files, base: &Base) -> Option<Self> {
@@ -207,7 +207,7 @@ pub struct Consumer {
 impl Shown for Consumer {
     const KIND: ProfileKind = ProfileKind::Consumer;
 
-    fn read(_: &mut Fields, _: bool) -> Written {
+    fn read(_: &mut Fields, _: Extent) -> Written {
         forms::consumer()
     }
 

@@ -17,9 +17,9 @@ use crate::socket::{Out, names};
 
 /// What the document says of frames.
 pub const ABOUT: &str = "\
-Sockets: `/ws/chat/{id}?token=`, under every prefix. Frames are JSON objects with a `type`; what is not understood is \
-answered by an `error` with `message` and `code` and closes nothing, unless it has more than 256 KiB. Who is not let in \
-is closed with 1008.
+Sockets: `/ws/chat/{id}?token=`, under every prefix. Frames are JSON objects with a `type`. What makes no sense is \
+answered by an `error` with `message` and `code` and closes nothing, unless it has more than 256 KiB or is no UTF-8; a \
+`type` that nobody knows is ignored. Who is not let in is closed with 1008.
 
 A client says `message` (`content`, `media_id`, `reply_to`, `client_msg_id`: the same name again is the same message), \
 `typing` (`is_typing`), `read` (`message_id`; all without), `edit` (`message_id`, `content`), `delete` (`message_id`), \
@@ -28,8 +28,9 @@ A client says `message` (`content`, `media_id`, `reply_to`, `client_msg_id`: the
 It hears `new_message` (also its own: then it is stored), `message_read`, `message_delivered`, `message_edited`, \
 `message_deleted`, `typing_indicator`, `user_connected`, `user_disconnected`, `pong`; `infraction` when a message of its \
 own told contact details and was censored (`infracciones`, `is_chat_banned`); `live` when everything missed has been \
-told; `server_shutdown` before the socket is closed with 1001. Other close codes: 1013 too slow or nobody there, 1000 \
-after a day.
+told, also after opening; `server_shutdown` before the socket is closed with 1001. Other close codes: 4401 the session \
+ended, 4403 chat is restricted, 1009 a frame too large, 1007 no UTF-8, 1002 no frame, 1013 too slow or `chat` is away, \
+1000 after a day. Who answers no ping for 90 seconds is given up without a word (1006).
 
 Who comes back with `?since=` the last `change`, or `?after=` the last `sequence`, hears first what they missed.";
 

@@ -212,6 +212,8 @@ fn the_rest_is_told_too() {
     ] {
         assert_eq!(of(frame), expected);
     }
+    let inbox = ServerFrame { frame: Some(Heard::Live(Live { change: 0 })), ..ServerFrame::default() };
+    assert_eq!(shown(inbox), [json!({"type": "live", "change": 0})], "of no room");
 }
 
 #[test]
