@@ -273,11 +273,7 @@ impl Stream {
     async fn serve(mut self: Box<Self>, first: Vec<ServerFrame>, said: Option<Streaming<ClientFrame>>) {
         metrics::gauge!("chat_streams").increment(1);
         let over = self.over();
-        let begun = tokio::select! {
-            begun = Box::pin(self.begin(first)) => begun,
-            end = over => Err(end),
-        };
-        let end = match begun {
+        let end = match unless(over, Box::pin(self.begin(first))).await {
             Ok(()) => self.run(said).await,
             Err(end) => end,
         };
@@ -296,10 +292,7 @@ impl Stream {
                     Next::Parcel(parcel) => self.forward(&parcel).await,
                     other => {
                         let over = self.over();
-                        tokio::select! {
-                            heard = Box::pin(self.hear(other)) => heard,
-                            end = over => Err(end),
-                        }
+                        unless(over, Box::pin(self.hear(other))).await
                     }
                 },
                 Some(happened) = others.next() => match happened {
@@ -416,7 +409,8 @@ impl Stream {
             return Ok(());
         }
         if change > told.change + 1 {
-            return Box::pin(self.catch_up_unless_over(parcel.room)).await;
+            let over = self.over();
+            return unless(over, Box::pin(self.catch_up(parcel.room))).await;
         }
         told.change = change;
         self.show(parcel.room, parcel.frame.clone()).await
@@ -506,7 +500,10 @@ impl Stream {
         match answer {
             Answer::Nothing => Ok(()),
             Answer::Frame(frame) => self.hand(self.about_room(*frame)).await,
-            Answer::Sent(sent) if self.is_beyond(&sent) => Box::pin(self.sit_down_where_i_wrote(sent)).await,
+            Answer::Sent(sent) if self.is_beyond(&sent) => {
+                let over = self.over();
+                unless(over, Box::pin(self.sit_down_where_i_wrote(sent))).await
+            }
             Answer::Sent(_) => Ok(()),
         }
     }
@@ -548,6 +545,14 @@ impl Told {
 /// A frame of a room that is no change.
 fn about(room: Uuid, room_number: i64, frame: Frame) -> ServerFrame {
     ServerFrame { room_id: room.to_string(), room_number, change: 0, frame: Some(frame) }
+}
+
+/// Does what takes long, unless the stream is over before.
+async fn unless<T>(over: impl Future<Output = End>, work: impl Future<Output = Result<T, End>>) -> Result<T, End> {
+    tokio::select! {
+        done = work => done,
+        end = over => Err(end),
+    }
 }
 
 /// What the client says next.

@@ -77,14 +77,6 @@ impl Stream {
 
     /// Such a room is among them now, and told from the message on.
     pub(super) async fn sit_down_where_i_wrote(&mut self, sent: Sent) -> Result<(), End> {
-        let over = self.over();
-        tokio::select! {
-            done = self.take_seat_at(sent) => done,
-            end = over => Err(end),
-        }
-    }
-
-    async fn take_seat_at(&mut self, sent: Sent) -> Result<(), End> {
         let before = fetch_change_of(&self.chat.db, sent.room, sent.sequence - 1).await.map_err(End::Failed)?;
         self.take_seats(&HashMap::from([(sent.room_number, before)])).await
     }

@@ -57,16 +57,8 @@ impl Stream {
         Ok(())
     }
 
-    pub(super) async fn catch_up_unless_over(&mut self, room: Uuid) -> Result<(), End> {
-        let over = self.over();
-        tokio::select! {
-            done = self.catch_up(room) => done,
-            end = over => Err(end),
-        }
-    }
-
     /// Reads from the database what was not told of a room.
-    async fn catch_up(&mut self, room: Uuid) -> Result<(), End> {
+    pub(super) async fn catch_up(&mut self, room: Uuid) -> Result<(), End> {
         let Some(since) = self.rooms.get(&room).map(|told| told.change) else { return Ok(()) };
         let head = match fetch_head(&self.chat.db, room, self.caller.id).await {
             Ok(Some(head)) => head,
