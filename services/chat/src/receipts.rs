@@ -115,7 +115,8 @@ impl Chat {
         let users: Vec<_> = shown.iter().map(|moved| moved.user_id).collect();
         let after: Vec<_> = shown.iter().map(|moved| moved.before).collect();
         let through: Vec<_> = shown.iter().map(|moved| moved.through).collect();
-        let told = list_told(&self.db, &rooms, &users, &after, &through).await?;
+        let at: Vec<_> = shown.iter().map(|moved| moved.at).collect();
+        let told = list_told(&self.db, &rooms, &users, &after, &through, &at).await?;
         let mut news: BTreeMap<(Uuid, Uuid, Uuid), ReceiptNews> = BTreeMap::new();
         for row in told {
             let moved = shown.iter().find(|m| m.room_id == row.room_id && m.user_id == row.user_id);
@@ -383,20 +384,23 @@ async fn list_told(
     users: &[Uuid],
     after: &[i64],
     through: &[i64],
+    at: &[DateTime<Utc>],
 ) -> kit::Result<Vec<Told>> {
     let told = sqlx::query_as!(
         Told,
         r#"select moved.room_id as "room_id!", moved.user_id as "user_id!", m.sender_id as "sender_id!", m.id, m.number,
                m.sequence
-           from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[]) as moved (room_id, user_id, after, through)
+           from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[], $5::timestamptz[])
+               as moved (room_id, user_id, after, through, at)
            cross join lateral (
                select id, number, sequence, sender_id from messages
                where room_id = moved.room_id and sequence > moved.after and sequence <= moved.through
                    and sender_id <> moved.user_id
-                   -- Whoever has read it has it since then.
+                   -- Whoever had read it by then has it since that. (They may have read it since the movement, too.)
                    and not exists (
                        select from read_ahead a
                        where a.room_id = moved.room_id and a.user_id = moved.user_id and a.sequence = messages.sequence
+                           and a.at <= moved.at
                    )
                order by sequence desc limit 1000
            ) m
@@ -404,7 +408,8 @@ async fn list_told(
         rooms,
         users,
         after,
-        through
+        through,
+        at
     );
     Ok(told.fetch_all(db).await?)
 }

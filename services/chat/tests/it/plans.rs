@@ -157,7 +157,10 @@ async fn no_question_reads_a_whole_table() {
         (&["with had as"], format!("{}, {me}, {}, 100, {moment}", many(rooms), many("-1"))),
         (&["marked_at >= $2"], format!("{}, {moment}", many(rooms))),
         (&["m.room_id, m.position, mark.through"], format!("array[{large}], array[29950], array[30000], 100")),
-        (&["sequence > moved.after"], format!("array[{large}], array[{me}], array[29990], array[30000]")),
+        (
+            &["sequence > moved.after"],
+            format!("array[{large}], array[{me}], array[29990], array[30000], array[{moment}]"),
+        ),
         (&["m.delivered_through < r.last_sequence"], format!("{me}, {moment}, '{{}}'")),
         (&["sender_id is distinct from $2", "sequence <= $4"], format!("{large}, {me}, 29990, 30000, 1000")),
         (&["insert into read_ahead"], format!("{large}, {me}, 29990, array[5, 6]::bigint[], '{{}}', {moment}")),
