@@ -222,6 +222,24 @@ async fn whoever_is_banned_or_blocked_is_not_heard_from_there_either() {
 }
 
 #[tokio::test]
+async fn a_chat_opened_there_with_somebody_banned_reaches_them() {
+    let it = bridged().await;
+    let (ana, _ben, room) = it.dealers().await;
+    for _ in 0..3 {
+        ana.say(&room, PHONE).await.unwrap();
+    }
+    // The first participant is the one whose id is less, and not who opened it.
+    let carla = it.world.person(3);
+    assert!(ana.id < carla.id);
+    it.open("chat-new", &[&ana, &carla], None);
+    it.write("chat-new", &carla, "buenas");
+    it.bridge.mirror_in().await.unwrap();
+    let rooms = it.conversations(&carla).await;
+    let [opened] = rooms.as_slice() else { panic!("{rooms:?}") };
+    assert_eq!(texts(&ana.history(opened).await), ["buenas"]);
+}
+
+#[tokio::test]
 async fn what_stands_there_otherwise_than_here_is_written_back() {
     let it = bridged().await;
     let (ana, ben, room) = it.dealers().await;
