@@ -67,9 +67,8 @@ impl Marketplace {
         }
     }
 
-    /// Specialists and businesses sell. Who became one just now may have a token that does not know it yet.
+    /// Specialists and businesses sell. Asked of `users`, because a token tells what somebody was when it was made.
     async fn must_sell(&self, caller: Caller) -> kit::Result<()> {
-        // Not by the token, which tells what they were when it was made.
         let sellers: Roles = [Role::Specialist, Role::Businessman].into_iter().collect();
         let request = GetUserRequest { key: Some(Key::Id(caller.id.to_string())) };
         let user = self.users.clone().get_user(request).await?.into_inner();
