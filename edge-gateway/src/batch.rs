@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
 
-use proto::users::v1::{BatchGetUsersRequest, User};
+use proto::users::v1::{BatchGetUsersRequest, User, UserView};
 use tonic::{Response, Status};
 
 use crate::Edge;
@@ -14,7 +14,7 @@ use crate::auth::unsigned;
 /// How many ids one call may name; the services refuse more.
 const MOST: usize = 500;
 
-/// People by id.
+/// People by id, as much of each as `USER_VIEW_BASIC` tells.
 #[derive(Default)]
 pub struct People(HashMap<String, User>);
 
@@ -45,7 +45,8 @@ impl People {
 pub async fn people(edge: &Edge, ids: impl IntoIterator<Item = &str>) -> People {
     let users = fetch(ids, |ids| {
         let mut users = edge.users();
-        unsigned(async move { users.batch_get_users(BatchGetUsersRequest { ids, numbers: Vec::new() }).await })
+        let request = BatchGetUsersRequest { ids, view: UserView::Basic.into(), ..Default::default() };
+        unsigned(async move { users.batch_get_users(request).await })
     });
     users.await.into_iter().flat_map(|answer| answer.users).collect()
 }

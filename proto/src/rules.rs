@@ -186,7 +186,7 @@ mod tests {
                 ("header.folder".to_owned(), "enum.defined_only")
             ]
         );
-        let batch = BatchGetUsersRequest { ids: vec!["0190".into()], numbers: vec![0; 501] };
+        let batch = BatchGetUsersRequest { ids: vec!["0190".into()], numbers: vec![0; 501], ..Default::default() };
         assert_eq!(
             broken(&batch),
             [("ids[0]".to_owned(), "string.uuid"), ("numbers".to_owned(), "repeated.max_items")]

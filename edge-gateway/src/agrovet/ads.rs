@@ -405,7 +405,7 @@ impl Said {
         if numbers.is_empty() {
             return Ok((None, self.secondary_images.as_ref().map(|_| Vec::new())));
         }
-        let request = BatchGetMediaRequest { numbers, ids: Vec::new() };
+        let request = BatchGetMediaRequest { numbers, ..Default::default() };
         let files = edge.media().batch_get_media(request).await?.into_inner().media;
         let id = |number: i64| files.iter().find(|file| file.number == number).map(|file| file.id.clone());
 

@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 
-use proto::media::v1::{self, BatchGetMediaRequest};
+use proto::media::v1::{self, BatchGetMediaRequest, MediaView};
 
 use crate::Edge;
 use crate::address::Base;
 use crate::agrovet::media::Media;
 pub use crate::batch::{People, fetch, people};
 
-/// Files by id.
+/// Files by id, as much of each as `MEDIA_VIEW_BASIC` tells.
 #[derive(Default)]
 pub struct Files(HashMap<String, v1::Media>);
 
@@ -28,7 +28,8 @@ impl Files {
 pub async fn files(edge: &Edge, ids: impl IntoIterator<Item = &str>) -> Files {
     let media = fetch(ids, |ids| {
         let mut media = edge.media();
-        async move { media.batch_get_media(BatchGetMediaRequest { ids, numbers: Vec::new() }).await }
+        let request = BatchGetMediaRequest { ids, view: MediaView::Basic.into(), ..Default::default() };
+        async move { media.batch_get_media(request).await }
     });
     Files(media.await.into_iter().flat_map(|answer| answer.media).map(|media| (media.id.clone(), media)).collect())
 }

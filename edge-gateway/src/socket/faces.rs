@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use moka::Entry;
 use moka::sync::Cache;
-use proto::media::v1::{BatchGetMediaRequest, Media};
-use proto::users::v1::BatchGetUsersRequest;
+use proto::media::v1::{BatchGetMediaRequest, Media, MediaView};
+use proto::users::v1::{BatchGetUsersRequest, UserView};
 use tokio::sync::OnceCell;
 
 use crate::Edge;
@@ -55,7 +55,8 @@ impl Edge {
     /// First name of the person with this id.
     pub async fn name_of(&self, id: &str) -> Option<Arc<str>> {
         recall(&self.faces.names, id, async || {
-            let request = BatchGetUsersRequest { ids: vec![id.to_owned()], numbers: Vec::new() };
+            let (ids, view) = (vec![id.to_owned()], UserView::Basic.into());
+            let request = BatchGetUsersRequest { ids, view, ..Default::default() };
             let users = unsigned(self.users().batch_get_users(request)).await.ok()?.into_inner().users;
             Some(users.into_iter().next().map(|user| user.first_name.into()))
         })
@@ -65,7 +66,8 @@ impl Edge {
     /// The file with this id, if it is one that everybody may see.
     pub async fn file_of(&self, id: &str) -> Option<Arc<Media>> {
         recall(&self.faces.files, id, async || {
-            let request = BatchGetMediaRequest { ids: vec![id.to_owned()], numbers: Vec::new() };
+            let (ids, view) = (vec![id.to_owned()], MediaView::Basic.into());
+            let request = BatchGetMediaRequest { ids, view, ..Default::default() };
             let media = unsigned(self.media().batch_get_media(request)).await.ok()?.into_inner().media;
             Some(media.into_iter().next().map(Arc::new))
         })

@@ -13,7 +13,7 @@ use proto::chat::v1::room_service_client::RoomServiceClient;
 use proto::chat::v1::user_key::Key as UserName;
 use proto::chat::v1::{GetRoomRequest, OpenPairRequest, Room, RoomKey, RoomKind, UserKey, room_key};
 use proto::users::v1::user_service_client::UserServiceClient;
-use proto::users::v1::{BatchGetUsersRequest, SearchUsersRequest, User};
+use proto::users::v1::{BatchGetUsersRequest, SearchUsersRequest, User, UserView};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 
@@ -122,7 +122,7 @@ impl Session {
 
     /// As far as they can be found out, by id.
     pub(super) async fn names(&self, ids: Vec<String>) -> Vec<(String, String)> {
-        let request = self.request(BatchGetUsersRequest { ids, numbers: Vec::new() });
+        let request = self.request(BatchGetUsersRequest { ids, view: UserView::Basic.into(), ..Default::default() });
         let answer = UserServiceClient::new(self.channel.clone()).batch_get_users(request).await;
         let people = answer.map(|answer| answer.into_inner().users).unwrap_or_default().into_iter();
         people.map(|user| (user.id, format!("{} {}", user.first_name, user.last_name).trim().to_owned())).collect()

@@ -88,7 +88,7 @@ impl Seeder {
 async fn villagers(seeder: &Seeder, people: &[SignedIn]) -> anyhow::Result<Vec<Villager>> {
     let ids = people.iter().map(|person| person.id.clone()).collect();
     let asking = async {
-        let request = BatchGetUsersRequest { ids, numbers: Vec::new() };
+        let request = BatchGetUsersRequest { ids, ..Default::default() };
         Ok(seeder.users.clone().batch_get_users(request).await?.into_inner().users)
     };
     let asker = people.first().context("there are demo people")?;

@@ -139,7 +139,7 @@ pub fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim()).filter(|token| !token.is_empty())
 }
 
-/// For tests and documents: the role's name without its prefix.
+/// The role's name without its prefix, as in tokens and databases: `SPECIALIST`.
 pub fn role_name(role: Role) -> &'static str {
     role.as_str_name().trim_start_matches("ROLE_")
 }

@@ -59,7 +59,7 @@ impl Marketplace {
     /// What is wrong when one of the files is somebody else's: the main image, or else the first of the others.
     async fn not_theirs(&self, publisher: Uuid, main: Option<String>, secondary: Vec<String>) -> Error {
         let ids = main.iter().chain(&secondary).cloned().collect();
-        let request = BatchGetMediaRequest { ids, numbers: Vec::new() };
+        let request = BatchGetMediaRequest { ids, ..Default::default() };
         let files = match self.media.clone().batch_get_media(request).await {
             Ok(answer) => answer.into_inner().media,
             Err(status) => return status.into(),

@@ -19,18 +19,18 @@ use proto::media::v1::media_service_server::MediaService;
 use proto::media::v1::{
     self, Accept, AssignMediaRequest, BatchGetMediaRequest, BatchGetMediaResponse, ClaimMediaRequest,
     ClaimMediaResponse, DeleteMediaRequest, DeleteMediaResponse, GetMediaRequest, ListMediaRequest, ListMediaResponse,
-    ReadFileRequest, SignFileRequest, SignFileResponse, UpdateHeader, UpdateMediaRequest, UploadHeader,
+    MediaView, ReadFileRequest, SignFileRequest, SignFileResponse, UpdateHeader, UpdateMediaRequest, UploadHeader,
     UploadMediaRequest, get_media_request, update_media_request, upload_media_request,
 };
 use sqlx::PgConnection;
 use tonic::{Request, Response, Status, Streaming};
 use uuid::Uuid;
 
-pub(crate) use self::sql::{FileRow, delete_files, lock_files_of_owner};
 use self::sql::{
-    NewFile, count_anonymous, count_files, fetch_file, fetch_file_numbered, insert_file, list_files, list_files_named,
-    lock_file, lock_files_named, lock_uploader, set_owner, update_file,
+    Basics, NewFile, count_anonymous, count_files, fetch_file, fetch_file_numbered, insert_file, list_basics,
+    list_files, list_files_named, lock_file, lock_files_named, lock_uploader, set_owner, update_file,
 };
+pub(crate) use self::sql::{FileRow, delete_files, lock_files_of_owner};
 use crate::Media;
 use crate::serve::FileStream;
 use crate::upload::{Terms, receive};
@@ -79,11 +79,22 @@ impl MediaService for Media {
         request: Request<BatchGetMediaRequest>,
     ) -> Result<Response<BatchGetMediaResponse>, Status> {
         let caller = try_caller(&request);
-        let BatchGetMediaRequest { ids, numbers } = request.into_inner();
+        let request = request.into_inner();
+        let view = request.view();
+        let BatchGetMediaRequest { ids, numbers, .. } = request;
         let ids = ids.iter().map(|id| parse_id("ids", id)).collect::<kit::Result<Vec<_>>>()?;
-        let files = list_files_named(&self.db, &ids, &numbers).await?;
-        let visible = files.into_iter().filter(|file| file.visible_to(caller));
-        let media = visible.map(|file| self.shown(file, caller)).collect();
+        let media = match view {
+            MediaView::Unspecified | MediaView::Full => {
+                let files = list_files_named(&self.db, &ids, &numbers).await?;
+                let visible = files.into_iter().filter(|file| file.visible_to(caller));
+                visible.map(|file| self.shown(file, caller)).collect()
+            }
+            MediaView::Basic => {
+                let files = list_basics(&self.db, &ids, &numbers).await?;
+                let visible = files.into_iter().filter(|file| visible(&file.folder, file.owner_id, caller));
+                visible.map(|file| self.basics(file)).collect()
+            }
+        };
         Ok(Response::new(BatchGetMediaResponse { media }))
     }
 
@@ -313,10 +324,30 @@ impl Media {
 
     /// A private file comes with what opens it, for those who may see it: a page can show it without a further call.
     fn shown(&self, file: FileRow, caller: Option<Caller>) -> v1::Media {
-        let sign = names::private(file.folder()) && file.visible_to(caller);
-        let until = self.clock.now() + SIGNED_FOR;
-        let signature = file.object_key.as_deref().filter(|_| sign).map(|key| self.signer.sign(key, until));
+        let sign = file.visible_to(caller);
+        let signature = self.signature(&file.folder, file.object_key.as_deref().filter(|_| sign));
         v1::Media { signature, ..file.into() }
+    }
+
+    /// What a list shows of a file that the caller may see.
+    fn basics(&self, file: Basics) -> v1::Media {
+        v1::Media {
+            id: file.id.to_string(),
+            number: file.number,
+            name: file.name,
+            description: file.description,
+            price_hundredths: file.price_hundredths,
+            path: file.object_key.as_deref().map(names::path),
+            created_at: Some(timestamp(file.created_at)),
+            signature: self.signature(&file.folder, file.object_key.as_deref()),
+            ..v1::Media::default()
+        }
+    }
+
+    /// What opens a private file for a while to whoever may see it.
+    fn signature(&self, folder: &str, object_key: Option<&str>) -> Option<String> {
+        let key = object_key.filter(|_| names::private(names::folder(folder)))?;
+        Some(self.signer.sign(key, self.clock.now() + SIGNED_FOR))
     }
 
     async fn check_anonymous_limit(&self, db: &mut PgConnection, uploader: &str) -> kit::Result<()> {
@@ -337,11 +368,11 @@ impl FileRow {
     }
 
     fn owned_by(&self, caller: Caller) -> bool {
-        self.owner_id == Some(caller.id) || caller.admin()
+        owned_by(self.owner_id, caller)
     }
 
     fn visible_to(&self, caller: Option<Caller>) -> bool {
-        !names::private(self.folder()) || caller.is_some_and(|caller| self.owned_by(caller))
+        visible(&self.folder, self.owner_id, caller)
     }
 
     /// To others a private file does not exist.
@@ -391,6 +422,15 @@ impl From<FileRow> for v1::Media {
             signature: None,
         }
     }
+}
+
+fn owned_by(owner: Option<Uuid>, caller: Caller) -> bool {
+    owner == Some(caller.id) || caller.admin()
+}
+
+/// Who may see a file in this folder: what is private, its owner and administrators.
+fn visible(folder: &str, owner: Option<Uuid>, caller: Option<Caller>) -> bool {
+    !names::private(names::folder(folder)) || caller.is_some_and(|caller| owned_by(owner, caller))
 }
 
 fn absent() -> kit::Error {

@@ -58,7 +58,7 @@ impl Profiles {
             return Ok(HashMap::new());
         }
         let ids = ids.iter().map(Uuid::to_string).collect();
-        let request = BatchGetMediaRequest { ids, numbers: Vec::new() };
+        let request = BatchGetMediaRequest { ids, ..Default::default() };
         let media = self.media.clone().batch_get_media(request).await?.into_inner().media;
         media.into_iter().map(|file| Ok((parse_id("media_id", &file.id)?, file))).collect()
     }

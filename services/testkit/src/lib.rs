@@ -7,6 +7,7 @@
 mod database;
 mod harness;
 mod network;
+mod plans;
 mod postgres;
 mod redis;
 mod s3;
@@ -16,6 +17,7 @@ mod wait;
 pub use database::Database;
 pub use harness::Harness;
 pub use network::Network;
+pub use plans::plan;
 pub use postgres::Postgres;
 pub use redis::Redis;
 pub use s3::S3;

@@ -19,7 +19,8 @@ use proto::users::v1::user_service_server::UserService;
 use proto::users::v1::{
     AnonymizeUserRequest, AnonymizeUserResponse, BatchGetUsersRequest, BatchGetUsersResponse, GetUserMetricsRequest,
     GetUserRequest, ListUsersRequest, ListUsersResponse, ProvisionUserRequest, SearchUsersRequest, SearchUsersResponse,
-    SetAvatarRequest, UpdateUserRequest, User, UserMetrics, UserOrder, WithdrawUserRequest, WithdrawUserResponse,
+    SetAvatarRequest, UpdateUserRequest, User, UserMetrics, UserOrder, UserView, WithdrawUserRequest,
+    WithdrawUserResponse,
 };
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
@@ -52,13 +53,21 @@ impl UserService for Users {
         request: Request<BatchGetUsersRequest>,
     ) -> Result<Response<BatchGetUsersResponse>, Status> {
         let viewer = try_caller(&request);
-        let BatchGetUsersRequest { ids, numbers } = request.into_inner();
+        let request = request.into_inner();
+        let view = request.view();
+        let BatchGetUsersRequest { ids, numbers, .. } = request;
         if ids.len() + numbers.len() > 500 {
             return Err(invalid("numbers", "must have at most 500 items together with ids").into());
         }
         let ids = ids.iter().map(|id| parse_id("ids", id)).collect::<kit::Result<Vec<_>>>()?;
-        let people = fetch_people(&self.db, &ids, &numbers).await?;
-        let users = people.into_iter().map(|person| person.shown_to(viewer)).collect();
+        let users = match view {
+            UserView::Unspecified | UserView::Full => {
+                let people = fetch_people(&self.db, &ids, &numbers).await?;
+                people.into_iter().map(|person| person.shown_to(viewer)).collect()
+            }
+            // Nothing of it is veiled before anybody.
+            UserView::Basic => fetch_basics(&self.db, &ids, &numbers).await?.into_iter().map(User::from).collect(),
+        };
         Ok(Response::new(BatchGetUsersResponse { users }))
     }
 

@@ -76,7 +76,7 @@ struct Ids(HashMap<i64, String>);
 
 impl Ids {
     async fn of(edge: &Edge, owner: Uuid, numbers: Vec<i64>) -> Result<Self, Status> {
-        let request = BatchGetMediaRequest { ids: Vec::new(), numbers };
+        let request = BatchGetMediaRequest { numbers, ..Default::default() };
         let media = edge.media().batch_get_media(request).await?.into_inner().media;
         let theirs = media.into_iter().filter(|file| file.owner_id == owner.to_string());
         Ok(Self(theirs.map(|file| (file.number, file.id)).collect()))

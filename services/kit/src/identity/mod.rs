@@ -14,6 +14,7 @@ pub use keys::{KeyCache, KeySource};
 pub use revocation::{Revocations, follow};
 pub use token::{AUDIENCE, Claims, ISSUER, Verifier};
 
+use crate::access::role_name;
 use crate::error::{Result, denied, unauthenticated};
 
 /// The person on whose behalf a call is made, from a verified token.
@@ -57,6 +58,11 @@ pub fn peer<T>(request: &Request<T>) -> Option<Peer> {
     request.extensions().get().cloned()
 }
 
+/// Every role, in the order of the contract.
+fn roles() -> impl Iterator<Item = Role> {
+    (1..32).filter_map(|n| Role::try_from(n).ok())
+}
+
 /// A set of roles.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Roles(u32);
@@ -76,17 +82,18 @@ impl Roles {
 
     /// In the order of the contract.
     pub fn iter(self) -> impl Iterator<Item = Role> {
-        (1..32).filter_map(|n| Role::try_from(n).ok()).filter(move |role| self.contains(*role))
+        roles().filter(move |role| self.contains(*role))
     }
 
     /// Unknown names are left out: a newer `auth` may know more roles than we do.
     pub fn from_names<S: AsRef<str>>(names: &[S]) -> Self {
-        names.iter().filter_map(|name| Role::from_str_name(&format!("ROLE_{}", name.as_ref()))).collect()
+        // No text is built for it: this is asked once for each person of a list.
+        names.iter().filter_map(|name| roles().find(|role| role_name(*role) == name.as_ref())).collect()
     }
 
     /// As in tokens and databases: `SPECIALIST`.
     pub fn names(self) -> Vec<String> {
-        self.iter().map(|role| role.as_str_name().trim_start_matches("ROLE_").to_owned()).collect()
+        self.iter().map(|role| role_name(role).to_owned()).collect()
     }
 
     /// From the numbers in a message; unknown ones and zero are left out.

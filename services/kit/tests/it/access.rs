@@ -144,7 +144,7 @@ async fn broken_field_rules_are_named_by_path_before_the_rpc_runs() {
     assert_eq!(broken, [("id", "string.uuid"), ("first_name", "string.max_len")]);
     assert!(details.fields[1].message.contains("150"));
 
-    let wrong = BatchGetUsersRequest { ids: vec![Uuid::now_v7().to_string(), "x".into()], numbers: vec![] };
+    let wrong = BatchGetUsersRequest { ids: vec![Uuid::now_v7().to_string(), "x".into()], ..Default::default() };
     let status = users.batch_get_users(wrong).await.unwrap_err();
     assert_eq!(Details::of(&status).fields[0].field, "ids[1]");
 }

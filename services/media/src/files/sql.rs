@@ -77,6 +77,33 @@ pub(super) async fn list_files_named(
     Ok(files.fetch_all(db).await?)
 }
 
+/// What lists show of a file, and what says who may see it. As many rows as a page has pictures, so every column counts.
+pub(super) struct Basics {
+    pub id: Uuid,
+    pub number: i64,
+    pub owner_id: Option<Uuid>,
+    pub name: Option<String>,
+    pub description: Option<String>,
+    pub price_hundredths: Option<i64>,
+    pub folder: String,
+    pub created_at: DateTime<Utc>,
+    pub object_key: Option<String>,
+}
+
+/// As [`list_files_named`], less of each.
+pub(super) async fn list_basics(db: impl PgExecutor<'_>, ids: &[Uuid], numbers: &[i64]) -> kit::Result<Vec<Basics>> {
+    let files = sqlx::query_as!(
+        Basics,
+        r#"select f.id, f.number, f.owner_id, f.name, f.description, f.price_hundredths, f.folder, f.created_at,
+             b.object_key as "object_key?"
+           from files f left join blobs b on b.id = f.blob_id
+           where f.id = any($1) or f.number = any($2) order by f.number"#,
+        ids,
+        numbers
+    );
+    Ok(files.fetch_all(db).await?)
+}
+
 /// Newest first; everybody's when `owner` is absent.
 pub(super) async fn list_files(
     db: impl PgExecutor<'_>,

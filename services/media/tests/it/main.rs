@@ -5,6 +5,7 @@
 
 mod bytes;
 mod pictures;
+mod plans;
 mod s3;
 mod serving;
 mod storage;

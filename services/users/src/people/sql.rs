@@ -1,9 +1,10 @@
 //! The SQL of people, one statement each.
 
 use chrono::{DateTime, Utc};
+use kit::identity::Roles;
 use kit::search::Patterns;
 use proto::events::v1::ChatModerated;
-use proto::users::v1::{UpdateUserRequest, UserMetrics};
+use proto::users::v1::{UpdateUserRequest, User, UserMetrics};
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
@@ -37,6 +38,44 @@ pub(super) async fn fetch_people(db: impl PgExecutor<'_>, ids: &[Uuid], numbers:
     let rows = people!(
         "select",
         "from people where (id = any($1) or number = any($2)) and state <> 'DELETED' order by number",
+        ids,
+        numbers
+    );
+    Ok(rows.fetch_all(db).await?)
+}
+
+/// What lists show of somebody. As many rows as a page has people, so every column counts.
+pub(super) struct Basics {
+    id: Uuid,
+    number: i64,
+    first_name: String,
+    last_name: String,
+    avatar_path: Option<String>,
+    phone: Option<String>,
+    roles: Vec<String>,
+}
+
+impl From<Basics> for User {
+    fn from(row: Basics) -> Self {
+        Self {
+            id: row.id.to_string(),
+            number: row.number,
+            first_name: row.first_name,
+            last_name: row.last_name,
+            avatar_path: row.avatar_path,
+            phone: row.phone,
+            roles: Roles::from_names(&row.roles).numbers(),
+            ..Self::default()
+        }
+    }
+}
+
+/// As [`fetch_people`], less of each.
+pub(super) async fn fetch_basics(db: impl PgExecutor<'_>, ids: &[Uuid], numbers: &[i64]) -> kit::Result<Vec<Basics>> {
+    let rows = sqlx::query_as!(
+        Basics,
+        "select id, number, first_name, last_name, avatar_path, phone, roles from people
+         where (id = any($1) or number = any($2)) and state <> 'DELETED' order by number",
         ids,
         numbers
     );

@@ -2,8 +2,8 @@ use proto::access::v1::Role;
 use proto::auth::v1::AccountState;
 use proto::users::v1::{
     BatchGetUsersRequest, ListUsersRequest, ListUsersResponse, ProvisionUserRequest, SearchUsersRequest, UserOrder,
+    UserView,
 };
-use sqlx::{AssertSqlSafe, PgPool};
 
 use crate::{Somebody, World, newcomer, refused};
 
@@ -120,28 +120,6 @@ async fn filters_narrow_the_list_and_its_total() {
     assert_eq!(emails, ["a***@example.com", "b***@example.com", "e***@example.com", "anabel@example.com"]);
 }
 
-/// How PostgreSQL runs the statement that contains `part`, as the service prepared it and has used it so far.
-async fn plan(db: &PgPool, part: &str, arguments: &str) -> String {
-    let mut connections = Vec::new();
-    for _ in 0..db.size() {
-        connections.push(db.acquire().await.unwrap());
-    }
-    for connection in &mut connections {
-        let name: Option<String> =
-            sqlx::query_scalar("select name from pg_prepared_statements where position($1 in statement) > 0 limit 1")
-                .bind(part)
-                .fetch_optional(&mut **connection)
-                .await
-                .unwrap();
-        if let Some(name) = name {
-            let explain = AssertSqlSafe(format!("explain execute {name} ({arguments})"));
-            let lines: Vec<String> = sqlx::query_scalar(explain).fetch_all(&mut **connection).await.unwrap();
-            return lines.join("\n");
-        }
-    }
-    panic!("no statement with {part:?} was run");
-}
-
 #[tokio::test]
 async fn lists_and_searches_use_their_indexes_also_when_they_are_run_often() {
     let world = World::start().await;
@@ -170,8 +148,11 @@ async fn lists_and_searches_use_their_indexes_also_when_they_are_run_often() {
         }
         let request = SearchUsersRequest { query: format!("50500001{turn}"), limit: 0 };
         admin.users().search_users(request).await.unwrap();
-        let request = BatchGetUsersRequest { ids: vec![admin.id.to_string()], numbers: vec![turn + 1] };
-        admin.users().batch_get_users(request).await.unwrap();
+        for view in [UserView::Basic, UserView::Full] {
+            let (ids, numbers) = (vec![admin.id.to_string()], vec![turn + 1]);
+            let request = BatchGetUsersRequest { ids, numbers, view: view.into() };
+            admin.users().batch_get_users(request).await.unwrap();
+        }
     }
     let everybody = "'{ACTIVE,BANNED}', '{}', '%', '', null";
     let somebody = r"'{ACTIVE,BANNED}', '{}', '%505000017%', '', null";
@@ -189,9 +170,10 @@ async fn lists_and_searches_use_their_indexes_also_when_they_are_run_often() {
             "coalesce(lower(email) = $3",
             "'%505000017%', '', '505000017', gen_random_uuid(), 20".to_owned(),
         ),
-        ("BitmapOr", "number = any($2)", "array[gen_random_uuid()], '{1,2,3}'".to_owned()),
+        ("BitmapOr", "phone, roles from people", "array[gen_random_uuid()], '{1,2,3}'".to_owned()),
+        ("BitmapOr", "created_at from people where (id = any($1)", "array[gen_random_uuid()], '{1,2,3}'".to_owned()),
     ] {
-        let plan = plan(db, part, &arguments).await;
+        let plan = testkit::plan(db, part, &arguments).await;
         assert!(plan.contains(index) && !plan.contains("Seq Scan"), "{index} expected for {part}:\n{plan}");
     }
 }

@@ -5,7 +5,7 @@ use proto::media::v1::Kind;
 use proto::users::v1::get_user_request::Key;
 use proto::users::v1::{
     AnonymizeUserRequest, BatchGetUsersRequest, GetUserMetricsRequest, GetUserRequest, ListUsersRequest,
-    ProvisionUserRequest, SearchUsersRequest, UpdateUserRequest, UserMetrics, WithdrawUserRequest,
+    ProvisionUserRequest, SearchUsersRequest, UpdateUserRequest, User, UserMetrics, UserView, WithdrawUserRequest,
 };
 use uuid::Uuid;
 
@@ -75,14 +75,31 @@ async fn a_batch_answers_by_number_and_leaves_out_the_unknown() {
     let batch = BatchGetUsersRequest {
         ids: vec![ana.id.to_string(), ana.id.to_string(), Uuid::now_v7().to_string(), eva.id.to_string()],
         numbers: vec![2, 1, 77],
+        ..Default::default()
     };
     let users = ben.users().batch_get_users(batch.clone()).await.unwrap().into_inner().users;
     let seen: Vec<_> = users.iter().map(|user| (user.number, user.email.as_deref())).collect();
     assert_eq!(seen, [(1, Some("e***@example.com")), (2, Some("ben@example.com")), (3, Some("a***@example.com"))]);
-    refused!(world.nobody().batch_get_users(batch).await, Unauthenticated, "NOT_SIGNED_IN");
+    refused!(world.nobody().batch_get_users(batch.clone()).await, Unauthenticated, "NOT_SIGNED_IN");
     let nobody = BatchGetUsersRequest::default();
     assert_eq!(ben.users().batch_get_users(nobody).await.unwrap().into_inner().users, []);
-    let many = BatchGetUsersRequest { ids: vec![ana.id.to_string()], numbers: (0..500).collect() };
+    // What lists show of them is the same for everybody.
+    let basic = BatchGetUsersRequest { view: UserView::Basic.into(), ..batch };
+    let shown = users.into_iter().map(|user| User {
+        id: user.id,
+        number: user.number,
+        first_name: user.first_name,
+        last_name: user.last_name,
+        avatar_path: user.avatar_path,
+        phone: user.phone,
+        roles: user.roles,
+        ..User::default()
+    });
+    let basics = ben.users().batch_get_users(basic).await.unwrap().into_inner().users;
+    assert_eq!(basics, shown.collect::<Vec<_>>());
+
+    let many =
+        BatchGetUsersRequest { ids: vec![ana.id.to_string()], numbers: (0..500).collect(), ..Default::default() };
     refused!(ben.users().batch_get_users(many).await, InvalidArgument, "INVALID_FIELDS");
 }
 
@@ -279,7 +296,7 @@ async fn an_anonymised_person_is_found_by_nobody_and_does_not_come_back() {
     refused!(get(&mut world.auth(), ana.id).await, NotFound, "USER_NOT_FOUND");
     let by_number = GetUserRequest { key: Some(Key::Number(1)) };
     refused!(admin.users().get_user(by_number).await, NotFound, "USER_NOT_FOUND");
-    let batch = BatchGetUsersRequest { ids: vec![ana.id.to_string()], numbers: vec![1] };
+    let batch = BatchGetUsersRequest { ids: vec![ana.id.to_string()], numbers: vec![1], ..Default::default() };
     assert_eq!(world.auth().batch_get_users(batch).await.unwrap().into_inner().users, []);
     for state in [AccountState::Unspecified, AccountState::Deleted] {
         let list = ListUsersRequest { state: state.into(), ..Default::default() };
