@@ -11,6 +11,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use kit::Stop;
+use kit::cork::Corked;
 use kit::service::Mesh;
 use tokio::net::{TcpListener, TcpStream};
 use tower::Service;
@@ -93,8 +94,14 @@ async fn connection(stream: TcpStream, address: SocketAddr, front: Front, watche
         request.extensions_mut().insert(address);
         async move { front.call(request).await }
     });
-    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
-    if let Err(error) = watcher.watch(connection).await {
+    let outcome = if http2 {
+        // HTTP/1 writes an answer at once by itself.
+        let io = TokioIo::new(Corked::new(stream));
+        watcher.watch(builder.serve_connection(io, service).into_owned()).await
+    } else {
+        watcher.watch(builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned()).await
+    };
+    if let Err(error) = outcome {
         tracing::debug!(%address, %error, "connection ended");
     }
 }

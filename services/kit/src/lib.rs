@@ -13,6 +13,7 @@ pub mod client;
 mod clock;
 pub mod config;
 pub mod context;
+pub mod cork;
 pub mod db;
 pub mod error;
 mod health;

@@ -15,6 +15,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::server::Connected;
 
 use crate::Stop;
+use crate::cork::Corked;
 use crate::identity::Peer;
 use crate::tls::Tls;
 
@@ -25,7 +26,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
 /// A connection of either side.
 pub struct Conn {
-    io: Box<dyn Io>,
+    io: Corked<Box<dyn Io>>,
     info: ConnInfo,
 }
 
@@ -39,7 +40,7 @@ pub struct ConnInfo {
 
 impl Conn {
     fn new(io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, info: ConnInfo) -> Self {
-        Self { io: Box::new(io), info }
+        Self { io: Corked::new(Box::new(io)), info }
     }
 }
 
