@@ -24,6 +24,7 @@ use crate::breaker::Breaker;
 use crate::context::{self, TIMEOUT};
 use crate::error::{Details, invalid, unavailable};
 use crate::net::Dial;
+use crate::service::STREAMS;
 
 /// One HTTP/2 connection is one task on each side; a second one uses the second core.
 const CONNECTIONS: usize = 2;
@@ -91,6 +92,10 @@ impl Peer {
                 .keep_alive_timeout(Duration::from_secs(5))
                 .initial_stream_window_size(windows.0)
                 .initial_connection_window_size(windows.1)
+                // A call that was given up is answered all the same, if the answer was on its way. That is no reason to
+                // close the connection, however often it happens: others' calls are on it.
+                .http2_max_concurrent_reset_streams(STREAMS as usize)
+                .http2_max_local_error_reset_streams(None)
                 .connect_with_connector_lazy(connect)
         };
         Self(Arc::new(Inner {

@@ -29,6 +29,9 @@ use crate::server::{Layers, Routes};
 use crate::tls::Tls;
 use crate::{Clock, Peer, Stop, access, config, db, outbox, telemetry};
 
+/// Calls that may be open at once on a connection between services.
+pub(crate) const STREAMS: u32 = 32_768;
+
 /// `main` of every binary: configuration, telemetry, `run`, and a stop at Ctrl-C or SIGTERM.
 pub fn main<C, F>(name: &'static str, run: impl FnOnce(C, Stop) -> F) -> ExitCode
 where
@@ -343,7 +346,10 @@ impl Service {
             .http2_keepalive_interval(Some(Duration::from_secs(30)))
             .http2_keepalive_timeout(Some(Duration::from_secs(10)))
             // A stream that waits costs little; requests that work are bounded by their places.
-            .max_concurrent_streams(32_768)
+            .max_concurrent_streams(STREAMS)
+            // HTTP/2 defends a server from a peer that cancels what it has just asked by closing the connection. Our peer
+            // is the edge, and who cancels is one of its clients: the others' requests are on the same connection.
+            .http2_max_pending_accept_reset_streams(Some(STREAMS as usize))
             .initial_stream_window_size(1 << 20)
             // No limit: if it were one, a few bodies that are not read would keep everybody else's away.
             .initial_connection_window_size(1 << 30)

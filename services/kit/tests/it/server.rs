@@ -101,6 +101,34 @@ async fn a_panic_is_an_internal_error_and_the_others_on_the_connection_go_on() {
 }
 
 #[tokio::test]
+async fn many_who_hang_up_at_once_cut_nobody_off() {
+    let t = harness(|_| {}).await;
+    let (gate, fake) = Gate::new();
+    let nobody = t.serve(fake.routes());
+    let start = |by: &Peer| {
+        let by = by.clone();
+        tokio::spawn(async move { call(&by).await })
+    };
+    // On both connections.
+    let others: Vec<_> = (0..4).map(|_| start(&nobody)).collect();
+    gate.holds(4).await;
+    for turns in 0..40 {
+        let many: Vec<_> = (0..200).map(|_| start(&nobody)).collect();
+        // Some are cancelled before they are sent, some after, and some when they have arrived.
+        for _ in 0..turns {
+            tokio::task::yield_now().await;
+        }
+        many.iter().for_each(tokio::task::JoinHandle::abort);
+        join_all(many).await;
+    }
+    gate.let_go();
+    for other in join_all(others).await {
+        other.unwrap().unwrap();
+    }
+    assert!(call(&nobody).await.is_ok() && !nobody.broken());
+}
+
+#[tokio::test]
 async fn more_than_fit_are_refused_at_once() {
     let t = harness(|service| service.config.max_requests = 3).await;
     let (gate, fake) = Gate::new();
