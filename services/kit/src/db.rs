@@ -27,6 +27,9 @@ pub async fn connect(url: &str, size: u32, name: &str) -> anyhow::Result<PgPool>
             ("random_page_cost", "1.1"),
             // Compiling a plan takes longer than running any of ours.
             ("jit", "off"),
+            // What a request asks is answered from an index. Forking workers for it takes longer than that, and a few
+            // requests at once would have all of the server's.
+            ("max_parallel_workers_per_gather", "0"),
             // The relay's and the inbox's leaders are sessions that hold a lock: one whose machine vanished without a
             // word must not hold it for the two hours that TCP would wait.
             ("tcp_keepalives_idle", "10"),
