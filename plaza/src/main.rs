@@ -53,6 +53,9 @@ enum Dialect {
 }
 
 fn main() -> ExitCode {
+    if let Some(code) = services::called_by_name() {
+        return code;
+    }
     let began = Instant::now();
     let cli = Cli::parse();
     // Every TLS connection of the process uses it.

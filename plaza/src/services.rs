@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
+use std::path::Path;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,9 +21,10 @@ use tonic_health::pb::health_client::HealthClient;
 use crate::installation::Addresses;
 use crate::pki::{CLI, Pki};
 
-/// A service: its name, and how it runs with flags on a bound socket until the stop.
+/// A service: its name, how it runs with flags on a bound socket until the stop, and the `main` of its own binary.
 pub(crate) struct Service {
     pub(crate) name: &'static str,
+    main: fn() -> ExitCode,
     run: fn(Vec<String>, Arc<TcpListener>, Stop) -> anyhow::Result<()>,
 }
 
@@ -29,6 +32,7 @@ macro_rules! services {
     ($($name:ident)*) => {
         &[$(Service {
             name: stringify!($name),
+            main: || kit::main::<$name::Config, _>(stringify!($name), $name::run),
             run: |flags, listener, stop| {
                 let mut config: $name::Config = configure(flags)?;
                 config.service.listener = Some(listener);
@@ -42,6 +46,18 @@ macro_rules! services {
 pub(crate) const SERVICES: &[Service] = services! { auth users media profiles forum marketplace chat };
 
 pub(crate) const EDGE: &str = "edge-gateway";
+
+/// What this program is when it is called by the name of a service or of the edge, as by a link: that one alone. Several
+/// on a machine are then one file, whose code is in memory and in the processors' caches once for all of them.
+pub(crate) fn called_by_name() -> Option<ExitCode> {
+    let program = std::env::args_os().next()?;
+    let name = Path::new(&program).file_name()?;
+    if name == EDGE {
+        return Some(kit::main::<edge_gateway::Config, _>(EDGE, edge_gateway::run));
+    }
+    let service = SERVICES.iter().find(|service| name == service.name)?;
+    Some((service.main)())
+}
 
 /// Everybody who needs a certificate.
 pub(crate) fn names() -> Vec<&'static str> {

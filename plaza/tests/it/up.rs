@@ -1,6 +1,8 @@
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
+use std::process::Output;
 use std::time::{Duration, Instant};
 
 use reqwest::{Client, StatusCode};
@@ -9,12 +11,23 @@ use sqlx::{Connection, PgConnection};
 use url::Url;
 use uuid::Uuid;
 
-use crate::platform::{Folder, Platform, listens, said, signal};
+use crate::platform::{Folder, Platform, listens, plaza, said, signal};
 
 async fn log_in(platform: &Platform, phone: &str, password: &str) -> (StatusCode, Value) {
     let body = json!({ "phone_number": phone, "password": password });
     let answer = Client::new().post(platform.url("/api/auth/login/")).json(&body).send().await.unwrap();
     (answer.status(), answer.json().await.unwrap())
+}
+
+#[test]
+fn called_by_the_name_of_a_service_it_is_that_service() {
+    for (name, variable) in [("/opt/plaza/users", "DATABASE_URL"), ("edge-gateway", "TRUSTED_PROXIES")] {
+        let Output { status, stdout, .. } = plaza(&["--help"]).arg0(name).output().unwrap();
+        let help = String::from_utf8(stdout).unwrap();
+        assert!(status.success() && help.contains(variable) && !help.contains("doctor"), "{name}:\n{help}");
+    }
+    let (code, help) = said(&["--help"]);
+    assert!(code == Some(0) && help.contains("doctor"), "{help}");
 }
 
 #[tokio::test]
