@@ -4,6 +4,7 @@
 #   scripts/with-services.sh cargo test --workspace
 #
 # The command finds them in DATABASE_URL and REDIS_URL, and PostgreSQL's programs in PATH. Any number may run at once.
+# POSTGRES_BUFFERS says how much memory PostgreSQL has for pages, 128MB unless given.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 [ $# -gt 0 ] || die "usage: scripts/with-services.sh COMMAND…"
@@ -47,6 +48,7 @@ init_postgres() {
 listen_addresses = '127.0.0.1'
 unix_socket_directories = '$dir'
 max_connections = 300
+shared_buffers = ${POSTGRES_BUFFERS:-128MB}
 fsync = off
 synchronous_commit = off
 full_page_writes = off

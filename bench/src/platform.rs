@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -48,9 +49,16 @@ pub(crate) struct Ground {
     pub(crate) redis_url: String,
 }
 
+/// A program of the platform. All of them are one file, called by the name of each; RESULTS.md tells what that saves.
+pub(crate) fn program(binaries: &Path, name: &str) -> Command {
+    let mut command = Command::new(binaries.join("plaza"));
+    command.arg0(name);
+    command
+}
+
 impl Ground {
     fn binary(&self, name: &str) -> Command {
-        let mut command = Command::new(self.binaries.join(name));
+        let mut command = program(&self.binaries, name);
         // Whatever the developer's environment says.
         command
             .env_clear()
@@ -293,9 +301,7 @@ pub(crate) fn certify(dir: &Path) -> anyhow::Result<()> {
 
 /// Fails with what to do when a binary is missing.
 pub(crate) fn check(binaries: &Path) -> anyhow::Result<()> {
-    for name in SERVICES.into_iter().chain(["plaza"]) {
-        let path = binaries.join(name);
-        ensure!(path.exists(), "{} is missing: run `make build`, or the whole of `make bench`", path.display());
-    }
+    let path = binaries.join("plaza");
+    ensure!(path.exists(), "{} is missing: run `make build`, or the whole of `make bench`", path.display());
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! Processes that the bench starts, and what the kernel says they use.
 
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -167,6 +168,43 @@ pub(crate) fn cpu_of_family(pid: u32) -> anyhow::Result<u64> {
         sum += cpu_us(child, true).unwrap_or_default();
     }
     Ok(sum)
+}
+
+/// Processor time of some processes by thread, in nanoseconds: what one request costs. `/proc/<pid>/stat` counts in
+/// hundredths of a second.
+pub(crate) struct Spent(HashMap<String, u64>);
+
+impl Spent {
+    /// What these processes, and the children of `family`, have used so far. A thread or a child that ended between two
+    /// questions is not counted: the services' connections and threads stay, and their statements have no workers.
+    pub(crate) fn of(pids: &[u32], family: u32) -> anyhow::Result<Self> {
+        let children = fs::read_to_string(format!("/proc/{family}/task/{family}/children"))?;
+        let mut spent = Self(HashMap::new());
+        for pid in pids {
+            spent.add(&pid.to_string()).with_context(|| format!("the processor time of process {pid}"))?;
+        }
+        for child in children.split_whitespace() {
+            let _ = spent.add(child);
+        }
+        ensure!(spent.0.values().sum::<u64>() > 0, "this kernel does not say how long threads ran (CONFIG_SCHED_INFO)");
+        Ok(spent)
+    }
+
+    fn add(&mut self, pid: &str) -> anyhow::Result<()> {
+        for task in fs::read_dir(format!("/proc/{pid}/task"))?.flatten() {
+            // It may have ended since the folder was read.
+            let Ok(text) = fs::read_to_string(task.path().join("schedstat")) else { continue };
+            let ns = text.split_whitespace().next().and_then(|ns| ns.parse().ok()).context("schedstat is a number")?;
+            self.0.insert(task.file_name().to_string_lossy().into_owned(), ns);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn since(&self, before: &Self) -> Duration {
+        let each =
+            self.0.iter().map(|(thread, ns)| ns.saturating_sub(before.0.get(thread).copied().unwrap_or_default()));
+        Duration::from_nanos(each.sum())
+    }
 }
 
 /// Time that the machine's cores were busy since it started.

@@ -1,6 +1,6 @@
 //! The results as Markdown. What people wrote below the marker, about why and what next, stays when the numbers change.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -29,10 +29,43 @@ pub(crate) struct Report {
     pub(crate) echoes: Vec<Series>,
 }
 
+/// How much more an answer costs than from one process: all that is spent for it, and what the processes alone spend.
+struct Ratio {
+    all: f64,
+    processes: f64,
+}
+
+impl Ratio {
+    fn of(platform: &Series, single: &Series) -> Self {
+        Self {
+            all: platform.against(single, |m| m.cpu_us() + m.postgres_us),
+            processes: platform.against(single, |m| m.cpu_us()),
+        }
+    }
+
+    fn verdict(&self) -> &'static str {
+        match (self.all <= 2.0, self.processes <= 2.0) {
+            (true, true) => "met",
+            (true, false) => "met with PostgreSQL, **missed** without",
+            (false, _) => "**missed**",
+        }
+    }
+}
+
+impl fmt::Display for Ratio {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.2} × with PostgreSQL, {:.2} × without", self.all, self.processes)
+    }
+}
+
 struct Goal {
     what: &'static str,
     measured: String,
-    met: bool,
+    verdict: &'static str,
+}
+
+fn met(met: bool) -> &'static str {
+    if met { "met" } else { "**missed**" }
 }
 
 impl Report {
@@ -70,54 +103,52 @@ impl Report {
     fn goals(&self) -> String {
         let [single_a, many_a, one_a, single_c, many_c, one_c, _] = &*self.reads else { return String::new() };
         let [single_ads, many_ads, one_ads] = &*self.ads else { return String::new() };
-        let cpu = |a: &Series, b: &Series| a.against(b, |m| m.cpu_us());
-        let ratios = [cpu(many_a, single_a), cpu(many_c, single_c), cpu(one_a, single_a), cpu(one_c, single_c)];
-        let [many_a, many_c, one_a, one_c] = ratios;
-        let (many_ads, one_ads) = (cpu(many_ads, single_ads), cpu(one_ads, single_ads));
+        let [many_a, many_c] = [Ratio::of(many_a, single_a), Ratio::of(many_c, single_c)];
+        let [one_a, one_c] = [Ratio::of(one_a, single_a), Ratio::of(one_c, single_c)];
+        let (many_ads, one_ads) = (Ratio::of(many_ads, single_ads), Ratio::of(one_ads, single_ads));
         let echo = self.echoes[3].against(&self.echoes[0], |m| m.cpu_us());
-        let resident = self.rss_kb(|name| FOUNDATION.contains(&name)) as f64 / 1024.0;
+        let foundation = self.memory.iter().filter(|(name, _)| FOUNDATION.contains(&name.as_str()));
+        let resident = foundation.map(|(_, memory)| memory.pss_kb).sum::<u64>() as f64 / 1024.0;
         let slowest = self.starts.iter().max_by(|a, b| a.ms.total_cmp(&b.ms));
         let slowest = slowest.map_or((f64::NAN, ""), |start| (start.ms, start.name));
         let goals = [
             Goal {
-                what: "`users/me` by separate processes ≤ 2.0 × the CPU of one axum process",
-                measured: format!("{many_a:.2} × (Agrovet), {many_c:.2} × (Conectar)"),
-                met: many_a.max(many_c) <= 2.0,
+                what: "Agrovet's `users/me` by separate processes ≤ 2.0 × the CPU that it costs by one axum process",
+                measured: many_a.to_string(),
+                verdict: many_a.verdict(),
             },
+            Goal { what: "the same by `plaza up`", measured: one_a.to_string(), verdict: one_a.verdict() },
             Goal {
-                what: "`users/me` by `plaza up` ≤ 2.0 × the CPU of one axum process",
-                measured: format!("{one_a:.2} × (Agrovet), {one_c:.2} × (Conectar)"),
-                met: one_a.max(one_c) <= 2.0,
+                what: "Conectar's `users/me` by separate processes ≤ 2.0 × the CPU that it costs by one axum process",
+                measured: many_c.to_string(),
+                verdict: many_c.verdict(),
             },
+            Goal { what: "the same by `plaza up`", measured: one_c.to_string(), verdict: one_c.verdict() },
             Goal {
-                what: "a list of 20 ads by separate processes ≤ 2.0 × the CPU of one axum process",
-                measured: format!("{many_ads:.2} ×"),
-                met: many_ads <= 2.0,
+                what: "a list of 20 ads by separate processes ≤ 2.0 × the CPU that it costs by one axum process",
+                measured: many_ads.to_string(),
+                verdict: many_ads.verdict(),
             },
-            Goal {
-                what: "a list of 20 ads by `plaza up` ≤ 2.0 × the CPU of one axum process",
-                measured: format!("{one_ads:.2} ×"),
-                met: one_ads <= 2.0,
-            },
+            Goal { what: "the same by `plaza up`", measured: one_ads.to_string(), verdict: one_ads.verdict() },
             Goal {
                 what: "REST → `kit` → gRPC echo ≤ 2.4 × bare tonic's CPU",
                 measured: format!("{echo:.2} ×"),
-                met: echo <= 2.4,
+                verdict: met(echo <= 2.4),
             },
             Goal {
                 what: "idle memory of auth, users, media and edge-gateway together ≤ 120 MB",
-                measured: format!("{resident:.0} MB"),
-                met: resident <= 120.0,
+                measured: format!("{resident:.0} MB (PSS: what they share counted once)"),
+                verdict: met(resident <= 120.0),
             },
             Goal {
                 what: "each service ready in ≤ 150 ms",
                 measured: format!("{:.0} ms (slowest: {})", slowest.0, slowest.1),
-                met: slowest.0 <= 150.0,
+                verdict: met(slowest.0 <= 150.0),
             },
         ];
         let mut text = "## Goals\n\n| goal | measured | |\n| --- | --- | --- |\n".to_owned();
-        for Goal { what, measured, met } in goals {
-            let _ = writeln!(text, "| {what} | {measured} | {} |", if met { "met" } else { "**missed**" });
+        for Goal { what, measured, verdict } in goals {
+            let _ = writeln!(text, "| {what} | {measured} | {verdict} |");
         }
         text
     }
@@ -131,16 +162,9 @@ impl Report {
                 series.subject.servers.first() != single.subject.servers.first() && !series.subject.servers.is_empty();
             own.then_some(single)
         });
-        let with = |series: &Series, single: &Series| series.against(single, |m| m.cpu_us() + m.postgres_us);
         let _ = writeln!(
             text,
-            "\nWith PostgreSQL's CPU on both sides the ratios of the separate processes are {:.2} × (Agrovet) and \
-             {:.2} × (Conectar), those of `plaza up` {:.2} × and {:.2} ×. PostgreSQL itself needs {:.0} µs for this \
-             select when pgbench asks (its latency is an average).",
-            with(&self.reads[1], &self.reads[0]),
-            with(&self.reads[4], &self.reads[3]),
-            with(&self.reads[2], &self.reads[0]),
-            with(&self.reads[5], &self.reads[3]),
+            "\nPostgreSQL itself needs {:.0} µs for this select when pgbench asks (its latency is an average).",
             pgbench.median(|m| m.postgres_us),
         );
         text + &spent(&[&self.reads[1], &self.reads[4]])
@@ -151,14 +175,7 @@ impl Report {
         let mut text = "## `GET adds/?page_size=20`\n\n".to_owned();
         text += &table(&self.ads, |series| (series.subject.name != single.subject.name).then_some(single));
         text += "\nTwenty ads of as many people, with two pictures each: one call to `marketplace`, then one to `users` and one \
-                 to `media` at once. ";
-        let with = |series: &Series| series.against(single, |m| m.cpu_us() + m.postgres_us);
-        let _ = writeln!(
-            text,
-            "With PostgreSQL's CPU on both sides the ratios are {:.2} × and {:.2} ×.",
-            with(&self.ads[1]),
-            with(&self.ads[2])
-        );
+                 to `media` at once.\n";
         text + &spent(&[&self.ads[1]])
     }
 
@@ -208,9 +225,12 @@ impl Report {
              * Load comes from a process of its own with {connections} connections, each with one request at a time, \
              after a warm-up of 0.3 s. Its CPU is not counted.\n\
              * CPU is user and system time of the server processes by /proc, divided by the requests answered; that of \
-             PostgreSQL stands beside it. In brackets: the lowest and highest round.\n\
-             * *separate processes* are the services and edge-gateway, each a binary of its own, with mutual TLS \
-             between them, logs and metrics on. *plaza up* is the same in one process. Both without rate limits.\n\
+             PostgreSQL stands beside it. In brackets: the lowest and highest round. Goals are about all that an answer \
+             costs on the machine, PostgreSQL's part with it, and told for the processes alone as well, as × is in the \
+             tables.\n\
+             * *separate processes* are the services and edge-gateway, each a process of its own, with mutual TLS \
+             between them, logs and metrics on; all of them run from one file, \
+             `plaza`, under their names. *plaza up* is the same in one process. Both without rate limits.\n\
              * *one axum process* checks the token with the same code and the same memory of verified tokens, sends \
              the same queries and answers the same JSON (compared before the rounds); it has no request ids, metrics, \
              logs, CORS, deadlines, revocations or gRPC.\n\

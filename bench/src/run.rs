@@ -123,7 +123,9 @@ pub(crate) async fn postgres(url: &str) -> anyhow::Result<(String, u32)> {
         format!("{}: the CPU of PostgreSQL can be read only on this machine, by its user or by root", file.display())
     })?;
     let pid = pid.lines().next().and_then(|line| line.trim().parse().ok()).context("PostgreSQL's process id")?;
-    Ok((version.split(' ').next().unwrap_or_default().to_owned(), pid))
+    let buffers: String = sqlx::query_scalar("show shared_buffers").fetch_one(&mut connection).await?;
+    let version = format!("{} with {buffers} of buffers", version.split(' ').next().unwrap_or_default());
+    Ok((version, pid))
 }
 
 fn memory(many: &Platform, one: &Platform) -> anyhow::Result<Vec<(String, Memory)>> {

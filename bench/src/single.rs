@@ -120,12 +120,6 @@ pub(crate) const FETCH_PERSON: &str = "select id, number, first_name, last_name,
     contact_phone, avatar_media_id, avatar_path, phone, email, roles, state, account_version, chat_infractions, \
     chat_banned, verified, created_at from people where id = $1 and state <> 'DELETED'";
 
-/// `fetch_people` of the same file.
-const FETCH_PEOPLE: &str = "select id, number, first_name, last_name, bio, latitude, longitude, address, \
-    contact_phone, avatar_media_id, avatar_path, phone, email, roles, state, account_version, chat_infractions, \
-    chat_banned, verified, created_at from people \
-    where (id = any($1) or number = any($2)) and state <> 'DELETED' order by number";
-
 async fn fetch_person(db: &PgPool, id: Uuid) -> Result<Person, Failure> {
     let row: Option<Person> = sqlx::query_as(FETCH_PERSON).bind(id).fetch_optional(db).await?;
     row.ok_or_else(|| Failure(StatusCode::NOT_FOUND, "no such person".to_owned()))

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail, ensure};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-use crate::platform::{EDGE, certify};
+use crate::platform::{self, EDGE, certify};
 use crate::process::{Process, answers, free_port, go_on};
 
 const START: Duration = Duration::from_secs(60);
@@ -94,7 +94,7 @@ impl Ground {
                 (number.is_empty() || number == replica.to_string()).then(|| format!("{name}=http://{listen}"))
             })
             .collect();
-        let mut command = Command::new(self.binaries.join(program));
+        let mut command = platform::program(&self.binaries, program);
         command
             .env_clear()
             .envs(["PATH", "HOME", "LANG"].iter().filter_map(|name| Some((name, std::env::var_os(name)?))))

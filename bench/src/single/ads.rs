@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use super::{FETCH_PEOPLE, Failure, Me, Person, Single};
+use super::{Failure, Me, Single};
 
 /// `Marketplace::snapshot` of services/marketplace/src/lib.rs.
 const SNAPSHOT: &str = "begin isolation level repeatable read read only; \
@@ -51,10 +51,13 @@ const LIST_ADS: &str =
     join ads on ads.id = page.id
     order by ads.created_at desc, ads.id desc";
 
-/// `list_files_named` of services/media/src/files/sql.rs.
+/// `fetch_basics` of services/users/src/people/sql.rs.
+const FETCH_PEOPLE: &str = "select id, number, first_name, last_name, avatar_path, phone, roles from people \
+    where (id = any($1) or number = any($2)) and state <> 'DELETED' order by number";
+
+/// `list_basics` of services/media/src/files/sql.rs.
 const LIST_FILES: &str = "select f.id, f.number, f.owner_id, f.name, f.description, f.price_hundredths, f.folder, \
-    f.blob_id, f.created_at, f.updated_at, b.content_type, b.size, b.width, b.height, b.sha256, b.object_key, \
-    b.thumbnail_key, b.preview_key from files f left join blobs b on b.id = f.blob_id \
+    f.created_at, b.object_key from files f left join blobs b on b.id = f.blob_id \
     where f.id = any($1) or f.number = any($2) order by f.number";
 
 #[derive(sqlx::FromRow)]
@@ -90,17 +93,20 @@ struct File {
     description: Option<String>,
     price_hundredths: Option<i64>,
     folder: String,
-    blob_id: Option<Uuid>,
     created_at: DateTime<Utc>,
-    updated_at: DateTime<Utc>,
-    content_type: Option<String>,
-    size: Option<i64>,
-    width: Option<i32>,
-    height: Option<i32>,
-    sha256: Option<Vec<u8>>,
     object_key: Option<String>,
-    thumbnail_key: Option<String>,
-    preview_key: Option<String>,
+}
+
+#[derive(sqlx::FromRow)]
+#[expect(dead_code, reason = "as with files")]
+struct Person {
+    id: Uuid,
+    number: i64,
+    first_name: String,
+    last_name: String,
+    avatar_path: Option<String>,
+    phone: Option<String>,
+    roles: Vec<String>,
 }
 
 #[derive(Deserialize)]
