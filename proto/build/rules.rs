@@ -2,6 +2,7 @@
 //! inside a oneof, where our uploads and logins have theirs, and needs a system protoc; this one knows the standard
 //! rules that the contracts use and fails the build on any other, so none is ever ignored.
 
+use std::collections::HashSet;
 use std::error::Error;
 use std::fmt::Write as _;
 
@@ -17,12 +18,17 @@ pub(crate) fn generate(pool: &DescriptorPool) -> Result<String> {
         field: pool.get_extension_by_name("buf.validate.field").ok_or("no buf.validate.field")?,
         oneof: pool.get_extension_by_name("buf.validate.oneof").ok_or("no buf.validate.oneof")?,
     };
+    let inputs: HashSet<_> = pool
+        .services()
+        .flat_map(|service| service.methods().map(|method| method.input().full_name().to_owned()).collect::<Vec<_>>())
+        .collect();
     let mut code = String::new();
     for message in pool.all_messages().filter(|m| m.package_name().starts_with("plaza.")) {
         writeln!(
             code,
-            "impl crate::rules::Validate for {} {{\n    #[allow(unused_variables)]\n    fn check(&self, at: &crate::rules::Path<'_>, broken: &mut crate::rules::Broken) {{\n{}    }}\n}}",
+            "impl crate::rules::Validate for {} {{\n    const INPUT: bool = {};\n\n    #[allow(unused_variables)]\n    fn check(&self, at: &crate::rules::Path<'_>, broken: &mut crate::rules::Broken) {{\n{}    }}\n}}",
             rust_path(&message),
+            inputs.contains(message.full_name()),
             generator.message(&message)?,
         )?;
     }

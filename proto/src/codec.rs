@@ -18,7 +18,7 @@ const BUFFER: usize = 512;
 /// Bytes of a stream's messages that are sent together; tonic's own.
 const TOGETHER: usize = 32 << 10;
 
-/// [`tonic_prost::ProstCodec`] that refuses a message which breaks its field rules with INVALID_ARGUMENT, reason
+/// [`tonic_prost::ProstCodec`] that refuses a request which breaks its field rules with INVALID_ARGUMENT, reason
 /// `INVALID_FIELDS` and a `google.rpc.BadRequest` that names each field and the rule (`string.max_len`) it breaks.
 pub struct Checked<T, U>(PhantomData<(T, U)>);
 
@@ -47,7 +47,7 @@ where
     }
 }
 
-/// Decodes, then checks.
+/// Decodes, then checks what is a request.
 pub struct CheckedDecoder<U>(ProstDecoder<U>);
 
 impl<U: Message + Default + Validate> Decoder for CheckedDecoder<U> {
@@ -56,6 +56,9 @@ impl<U: Message + Default + Validate> Decoder for CheckedDecoder<U> {
 
     fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
         let Some(message) = self.0.decode(buffer)? else { return Ok(None) };
+        if !U::INPUT {
+            return Ok(Some(message));
+        }
         match message.validate() {
             Ok(()) => Ok(Some(message)),
             Err(broken) => Err(refusal(broken)),

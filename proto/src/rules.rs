@@ -5,6 +5,10 @@ use std::fmt;
 
 /// A message that knows its field rules.
 pub trait Validate {
+    /// Whether an RPC takes it. What a peer answers is not checked: a newer one may say what an older caller's contract
+    /// does not know yet, and it would be nobody's mistake.
+    const INPUT: bool;
+
     /// Adds every broken rule of the message and of the messages inside it.
     fn check(&self, at: &Path<'_>, broken: &mut Broken);
 
@@ -160,8 +164,8 @@ impl Broken {
 #[cfg(test)]
 mod tests {
     use super::{Validate, Violation};
-    use crate::auth::v1::{LogInRequest, Profile, RegisterRequest, log_in_request::Login};
-    use crate::forum::v1::{CreateCommunityRequest, ReactRequest, Target};
+    use crate::auth::v1::{LogInRequest, LogInResponse, Profile, RegisterRequest, log_in_request::Login};
+    use crate::forum::v1::{CreateCommunityRequest, ReactRequest, Reaction, Target};
     use crate::media::v1::{Description, UploadHeader, UploadMediaRequest, upload_media_request::Part};
     use crate::users::v1::BatchGetUsersRequest;
 
@@ -191,6 +195,15 @@ mod tests {
             broken(&batch),
             [("ids[0]".to_owned(), "string.uuid"), ("numbers".to_owned(), "repeated.max_items")]
         );
+    }
+
+    #[test]
+    fn what_rpcs_take_is_checked_and_what_they_answer_is_not() {
+        fn input<M: Validate>(_: &M) -> bool {
+            M::INPUT
+        }
+        assert!(input(&LogInRequest::default()) && input(&UploadMediaRequest::default()));
+        assert!(!input(&LogInResponse::default()) && !input(&Reaction::default()));
     }
 
     #[test]
