@@ -12,19 +12,17 @@ use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH};
 use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, Uri};
 use http_body_util::{BodyExt, Full, Limited};
-use hyper_util::rt::TokioIo;
 use tonic::body::Body;
-use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
+use tower::Service;
 use tower::retry::budget::{Budget, TpsBudget};
-use tower::{Service, ServiceExt};
 
 use crate::access;
 use crate::breaker::Breaker;
 use crate::context::{self, TIMEOUT};
 use crate::error::{Details, invalid, unavailable};
+use crate::link::Link;
 use crate::net::Dial;
-use crate::service::STREAMS;
 
 /// One HTTP/2 connection is one task on each side; a second one uses the second core.
 const CONNECTIONS: usize = 2;
@@ -55,7 +53,7 @@ pub struct Peer(Arc<Inner>);
 
 struct Inner {
     name: Arc<str>,
-    channels: Vec<Channel>,
+    links: Vec<Link>,
     next: AtomicUsize,
     breaker: Breaker,
     budget: TpsBudget,
@@ -80,27 +78,9 @@ impl Peer {
     }
 
     fn build(name: &str, dial: Dial, windows: (u32, u32), authorization: Option<HeaderValue>) -> Self {
-        let uri = format!("http://{name}").parse::<Uri>().expect("a service's name is a host name");
-        let channel = || {
-            let dial = dial.clone();
-            let connect = tower::service_fn(move |_: Uri| {
-                let dial = dial.clone();
-                async move { dial.connect().await.map(TokioIo::new) }
-            });
-            Endpoint::from(uri.clone())
-                .http2_keep_alive_interval(Duration::from_secs(20))
-                .keep_alive_timeout(Duration::from_secs(5))
-                .initial_stream_window_size(windows.0)
-                .initial_connection_window_size(windows.1)
-                // A call that was given up is answered all the same, if the answer was on its way. That is no reason to
-                // close the connection, however often it happens: others' calls are on it.
-                .http2_max_concurrent_reset_streams(STREAMS as usize)
-                .http2_max_local_error_reset_streams(None)
-                .connect_with_connector_lazy(connect)
-        };
         Self(Arc::new(Inner {
             name: name.into(),
-            channels: (0..CONNECTIONS).map(|_| channel()).collect(),
+            links: (0..CONNECTIONS).map(|_| Link::new(name, dial.clone(), windows)).collect(),
             next: AtomicUsize::new(0),
             breaker: Breaker::default(),
             // A fifth more calls at most, and ten a second when there are few.
@@ -198,8 +178,8 @@ impl Inner {
                 error
             }))
         });
-        let mut channel = self.channels[self.next.fetch_add(1, Ordering::Relaxed) % self.channels.len()].clone();
-        let call = async move { channel.ready().await?.call(request).await };
+        let link = &self.links[self.next.fetch_add(1, Ordering::Relaxed) % self.links.len()];
+        let call = link.call(request);
         let answer = match left {
             Some(left) => tokio::time::timeout(left, call).await,
             None => Ok(call.await),
@@ -208,7 +188,7 @@ impl Inner {
             return Err(invalid("", "the request's body broke off").into());
         }
         let answer = match answer {
-            // tonic counts the same deadline, and sometimes is the first to notice.
+            // The peer counts the same deadline, and sometimes is the first to notice.
             Ok(Err(_)) if deadline.is_some_and(|at| at <= Instant::now()) => None,
             answer => answer.ok(),
         };
@@ -220,8 +200,8 @@ impl Inner {
             return Err(self.late());
         };
         let answer = answer.map_err(|error| {
-            tracing::debug!(peer = &*self.name, error = %chain(&error), "call failed");
-            match refused_as_malformed(&error) {
+            tracing::debug!(peer = &*self.name, error = %chain(&*error), "call failed");
+            match refused_as_malformed(&*error) {
                 true => invalid("", "the request is malformed").into(),
                 false => Status::from(unavailable("PEER_AWAY", format!("{} does not answer", self.name))),
             }
@@ -253,7 +233,7 @@ fn refused_as_malformed(error: &(dyn std::error::Error + 'static)) -> bool {
         .any(|error| error.is_reset() && error.is_remote() && error.reason() == Some(h2::Reason::PROTOCOL_ERROR))
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -19,6 +19,7 @@ pub mod error;
 mod health;
 pub mod identity;
 pub mod inbox;
+mod link;
 pub mod net;
 pub mod outbox;
 pub mod page;
