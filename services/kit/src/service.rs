@@ -19,6 +19,7 @@ use tonic::transport::Server;
 
 use crate::admin::{self, Ready};
 use crate::broker::Broker;
+use crate::error::internal;
 use crate::health::Health;
 use crate::identity::{KeyCache, KeySource, Revocations, Verifier, follow};
 use crate::inbox::{self, Consumer};
@@ -28,6 +29,9 @@ use crate::seal::Secret;
 use crate::server::{Layers, Routes};
 use crate::tls::Tls;
 use crate::{Clock, Peer, Stop, access, config, db, outbox, telemetry};
+
+/// How often certificates are looked at on the disk.
+const RENEWAL: Duration = Duration::from_secs(60);
 
 /// Calls that may be open at once on a connection between services.
 pub(crate) const STREAMS: u32 = 32_768;
@@ -116,7 +120,20 @@ impl Mesh {
                 tls: tls.clone(),
             }
         };
-        Self::assemble(name, config, tls, Arc::new(dial), Clock::system(), stop).await
+        let mesh = Self::assemble(name, config, tls.clone(), Arc::new(dial), Clock::system(), stop).await?;
+        if let Some(tls) = tls {
+            mesh.every("certificates", RENEWAL, move || {
+                let tls = tls.clone();
+                async move {
+                    let renewed = tokio::task::spawn_blocking(move || tls.renew()).await.map_err(internal)?;
+                    if renewed.map_err(internal)? {
+                        tracing::info!("new connections use the certificates that are there now");
+                    }
+                    Ok(())
+                }
+            });
+        }
+        Ok(mesh)
     }
 
     /// Joins a mesh in memory, for tests: peers are found by `dial`, time is `clock`.

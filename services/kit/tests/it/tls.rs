@@ -231,7 +231,41 @@ async fn half_a_configuration_of_tls_is_refused_rather_than_plaintext() {
 
 #[test]
 fn a_certificate_that_is_none_is_an_error_and_no_panic() {
-    for (ca, cert, key) in [("", "", ""), ("nonsense", "nonsense", "nonsense")] {
-        assert!(tls::Tls::from_pem(ca.as_bytes(), cert.as_bytes(), key.as_bytes()).is_err());
+    let pki = Pki::new();
+    for text in ["", "nonsense"] {
+        let files = ["ca.pem", "users.pem", "users.key"].map(|name| pki.folder.join(name));
+        files.iter().for_each(|file| std::fs::write(file, text).unwrap());
+        assert!(tls::Tls::load(&files[0], &files[1], &files[2]).is_err());
     }
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_renewed_on_the_disk_is_shown_without_a_restart() {
+    let pki = Pki::new();
+    pki.service("users");
+    let [ca, certificate, key] = ["ca.pem", "users.pem", "users.key"].map(|name| pki.folder.join(name));
+    let tls = tls::Tls::load(&ca, &certificate, &key).unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, stop) = (listener.local_addr().unwrap(), Stop::new());
+    let _accepted = kit::net::accept(listener, Some(tls.clone()), stop.clone());
+    let shown = async || {
+        let stream = TcpStream::connect(address).await.unwrap();
+        let stream = nameless(&ca).connect(ServerName::try_from("users").unwrap(), stream).await.unwrap();
+        stream.get_ref().1.peer_certificates().unwrap()[0].to_vec()
+    };
+    let first = shown().await;
+    assert!(!tls.renew().unwrap());
+
+    // In the middle of a renewal, key and certificate do not fit.
+    let old = std::fs::read(&certificate).unwrap();
+    pki.service("users");
+    let new = std::fs::read(&certificate).unwrap();
+    std::fs::write(&certificate, old).unwrap();
+    assert!(tls.renew().is_err());
+    assert_eq!(shown().await, first);
+
+    std::fs::write(&certificate, new).unwrap();
+    assert!(tls.renew().unwrap());
+    assert_ne!(shown().await, first);
+    stop.cancel();
 }
