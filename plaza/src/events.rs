@@ -1,4 +1,5 @@
-//! `plaza events`: what could not be applied is listed, shown, tried again or given up; and events as they pass.
+//! `plaza events`: what could not be applied is listed, shown, tried again or given up; what the broker lost is published
+//! once more; and events as they pass.
 //!
 //! A service parks an event in its own database when the last retry failed. Replaying publishes the event to its topic
 //! once more and forgets the parked row: the service that could not apply it tries again, and everybody who did apply
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::Subcommand;
-use kit::broker::{Broker, Message};
+use kit::broker::{Broker, Message, STREAM};
 use redis::streams::{StreamRangeReply, StreamReadOptions, StreamReadReply};
 use redis::{AsyncCommands, AsyncConnectionConfig};
 use serde_json::Value;
@@ -73,6 +74,16 @@ enum Action {
         #[arg(long)]
         service: Option<String>,
     },
+    /// Publish once more what was published since a time, when the broker has lost events. Who applied one knows it by its
+    /// id and does nothing. Services keep what they published for a week.
+    Republish {
+        /// Such as 2026-01-31T09:00:00Z.
+        #[arg(long, value_name = "TIME")]
+        since: DateTime<Utc>,
+        /// Only what this service published.
+        #[arg(long)]
+        service: Option<String>,
+    },
     /// Print events as they pass, until Ctrl-C.
     Tail {
         /// Only these topics, such as user.events.
@@ -103,6 +114,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
             replay(&server, &broker, &events, service.as_deref(), force).await
         }
         Action::Drop { events, service } => give_up(&server, &events, service.as_deref()).await,
+        Action::Republish { since, service } => republish(&server, since, service.as_deref()).await,
         Action::Tail { topic, last } => tail(&broker, topic, last).await.map(|()| ExitCode::SUCCESS),
     }
 }
@@ -275,6 +287,16 @@ async fn give_up(server: &str, events: &[Uuid], only: Option<&str>) -> anyhow::R
     Ok(ExitCode::SUCCESS)
 }
 
+/// Marks them as not published, for the services' relays to find.
+async fn republish(server: &str, since: DateTime<Utc>, only: Option<&str>) -> anyhow::Result<ExitCode> {
+    for (service, mut database) in databases(server, only).await? {
+        let marked = sqlx::query("update outbox set published_at = null where published_at >= $1").bind(since);
+        let marked = marked.execute(&mut database).await?.rows_affected();
+        print(format_args!("{service}: {marked} to be published once more"));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
 async fn list_parked(database: &mut PgConnection) -> sqlx::Result<Vec<Parked>> {
     sqlx::query_as(
         "select consumer, event_id, topic, type, key, body, error, attempts, parked_at
@@ -292,9 +314,6 @@ async fn delete_parked(database: &mut PgConnection, event: &Parked) -> sqlx::Res
         .await?;
     Ok(deleted.rows_affected())
 }
-
-/// As `kit::broker` names its streams.
-const STREAM: &str = "plaza:events:";
 
 async fn tail(broker: &str, topics: Vec<String>, last: usize) -> anyhow::Result<()> {
     if !broker.starts_with("redis") {

@@ -226,4 +226,19 @@ async fn parked_events_are_listed_replayed_and_dropped(platform: &Platform, dir:
     assert!(events(&["list"]).1.contains("media: 0 parked"));
     let (code, again) = events(&["replay", &first]);
     assert_eq!((code, again.contains("no event")), (Some(1), true), "{again}");
+
+    // What a broker has lost leaves once more.
+    let lost = Uuid::now_v7();
+    let yesterday = "insert into outbox (id, topic, type, key, body, published_at)
+         values ($1, 'media.events', 'media.tested', '1', '{}', now() - interval '1 day')";
+    sqlx::query(yesterday).bind(lost).execute(&mut media).await.unwrap();
+    let since = (chrono::Utc::now() - chrono::TimeDelta::days(2)).to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+    let (code, marked) = events(&["republish", "--since", &since, "--service", "media"]);
+    assert_eq!((code, marked.contains("to be published once more")), (Some(0), true), "{marked}");
+    let again = "select published_at > now() - interval '1 hour' from outbox where id = $1";
+    let begun = Instant::now();
+    while sqlx::query_scalar::<_, Option<bool>>(again).bind(lost).fetch_one(&mut media).await.unwrap() != Some(true) {
+        assert!(begun.elapsed() < Duration::from_secs(10), "it was not published again");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }

@@ -1,6 +1,7 @@
 //! The broker of events, chosen by URL. `redis://` is a stream per topic, read in groups; Kafka and RabbitMQ come
 //! behind the same three operations: publish in order, read what a group has not settled, settle.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use anyhow::bail;
@@ -11,8 +12,11 @@ use uuid::Uuid;
 
 use crate::seal::sha256;
 
-/// Old entries go when a stream has about this many; the outbox still has them for a week.
+/// Old entries go when a stream has about this many; the outbox still has them for a week, for `plaza events republish`.
 const LONGEST: usize = 1_000_000;
+
+/// What streams' names begin with; the topic follows.
+pub const STREAM: &str = "plaza:events:";
 
 /// An event on its way.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,13 +49,15 @@ impl Broker {
     pub async fn subscribe(&self, group: &str, topics: &[&str]) -> anyhow::Result<Subscription> {
         let mut redis = self.connect(BLOCK + Duration::from_secs(5)).await?;
         let streams: Vec<_> = topics.iter().map(|topic| stream(topic)).collect();
+        let mut lost = 0;
         for stream in &streams {
             match redis.xgroup_create_mkstream::<_, _, _, ()>(stream, group, "0").await {
                 Err(error) if error.code() == Some("BUSYGROUP") => {}
                 outcome => outcome?,
             }
+            lost += gone(&mut redis, stream, group).await?;
         }
-        Ok(Subscription { redis, group: group.to_owned(), streams, unsettled: true })
+        Ok(Subscription { redis, group: group.to_owned(), streams, unsettled: true, lost })
     }
 
     async fn connect(&self, timeout: Duration) -> redis::RedisResult<MultiplexedConnection> {
@@ -65,7 +71,34 @@ impl Broker {
 const BLOCK: Duration = Duration::from_secs(1);
 
 fn stream(topic: &str) -> String {
-    format!("plaza:events:{topic}")
+    format!("{STREAM}{topic}")
+}
+
+/// Entries of a stream that went, as there were too many, before a group had read them.
+async fn gone(redis: &mut MultiplexedConnection, stream: &str, group: &str) -> redis::RedisResult<u64> {
+    let (info, groups): (HashMap<String, redis::Value>, Vec<HashMap<String, redis::Value>>) = redis::pipe()
+        .cmd("XINFO")
+        .arg("STREAM")
+        .arg(stream)
+        .cmd("XINFO")
+        .arg("GROUPS")
+        .arg(stream)
+        .query_async(redis)
+        .await?;
+    let number = |map: &HashMap<String, redis::Value>, key: &str| -> Option<u64> {
+        redis::from_redis_value(map.get(key)?.clone()).ok()
+    };
+    let name = |map: &HashMap<String, redis::Value>| -> Option<String> {
+        redis::from_redis_value(map.get("name")?.clone()).ok()
+    };
+    let read =
+        groups.iter().find(|one| name(one).as_deref() == Some(group)).and_then(|one| number(one, "entries-read"));
+    // Where Redis does not count, as before its seventh version, nothing is told.
+    let (Some(read), Some(added), Some(length)) = (read, number(&info, "entries-added"), number(&info, "length"))
+    else {
+        return Ok(0);
+    };
+    Ok((added - length).saturating_sub(read))
 }
 
 /// Publishes messages in the order given.
@@ -91,6 +124,7 @@ pub struct Subscription {
     streams: Vec<String>,
     /// Whether entries that were read before and not settled may remain.
     unsettled: bool,
+    lost: u64,
 }
 
 /// A message and how to settle it.
@@ -111,6 +145,11 @@ impl Delivery {
 }
 
 impl Subscription {
+    /// Events that had gone before the group read them, when this began. What the broker cannot tell is none.
+    pub fn lost(&self) -> u64 {
+        self.lost
+    }
+
     /// The next messages in order, those that a crashed reader left first; none after about a second without any.
     pub async fn next(&mut self) -> anyhow::Result<Vec<Delivery>> {
         let from = if self.unsettled { "0" } else { ">" };
@@ -146,7 +185,7 @@ fn delivery(stream: &str, entry: StreamId) -> Delivery {
     };
     let message = Message {
         id: text("id").parse().unwrap_or_else(|_| nameless()),
-        topic: stream.trim_start_matches("plaza:events:").to_owned(),
+        topic: stream.trim_start_matches(STREAM).to_owned(),
         kind: text("type"),
         key: text("key"),
         body: text("body"),

@@ -101,6 +101,10 @@ async fn lead(
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
     let mut events = broker.subscribe(service, consumer.topics()).await?;
+    if events.lost() > 0 {
+        let lost = events.lost();
+        tracing::error!(service, lost, "events went before they were read; `plaza events republish` brings them again");
+    }
     let lag = metrics::gauge!("events_lag_seconds", "service" => service);
     while !stop.is_cancelled() {
         let some = events.next().await?;

@@ -25,8 +25,10 @@ const NAP: Duration = Duration::from_secs(1);
 /// Between two times of forgetting what is old.
 const FORGET: Duration = Duration::from_secs(600);
 
-/// Published rows stay this long, for `plaza events`.
+/// Published rows stay this long, for `plaza events republish`.
 const KEEP: &str = "7 days";
+/// Rows that are forgotten in one statement, which must not take longer than a statement may.
+const FORGOTTEN: i64 = 10_000;
 
 /// An event on its way into the outbox.
 pub struct Queued {
@@ -135,7 +137,10 @@ async fn lead(service: &'static str, broker: &Broker, db: &PgPool, stop: &Stop) 
             return Ok(());
         }
         if forgot.is_none_or(|at| at.elapsed() >= FORGET) {
-            forget(&mut leader).await?;
+            // Whatever keeps it from doing so, what is new is published.
+            if let Err(error) = forget(&mut leader).await {
+                tracing::warn!(service, %error, "old events are not forgotten");
+            }
             forgot = Some(Instant::now());
         }
         idle = if found { 0 } else { idle.saturating_add(1) };
@@ -206,9 +211,15 @@ async fn measure(service: &str, db: &mut PgConnection) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn forget(db: &mut PgConnection) -> anyhow::Result<()> {
-    sqlx::query("delete from outbox where published_at < now() - $1::interval").bind(KEEP).execute(&mut *db).await?;
+async fn forget(db: &mut PgConnection) -> sqlx::Result<()> {
+    let published = "delete from outbox where position in
+         (select position from outbox where published_at < now() - $1::interval order by published_at limit $2)";
+    while sqlx::query(published).bind(KEEP).bind(FORGOTTEN).execute(&mut *db).await?.rows_affected() == FORGOTTEN as u64
+    {
+    }
     // As long as the broker could still repeat an event, its id is remembered.
-    sqlx::query("delete from inbox where handled_at < now() - interval '30 days'").execute(db).await?;
+    let handled = "delete from inbox where (consumer, event_id) in
+         (select consumer, event_id from inbox where handled_at < now() - interval '30 days' order by handled_at limit $1)";
+    while sqlx::query(handled).bind(FORGOTTEN).execute(&mut *db).await?.rows_affected() == FORGOTTEN as u64 {}
     Ok(())
 }

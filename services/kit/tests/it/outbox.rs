@@ -283,6 +283,56 @@ impl OtherReplica {
     }
 }
 
+#[tokio::test]
+async fn what_was_published_long_ago_is_forgotten_however_much_it_is() {
+    let world = world().await;
+    let old = "insert into outbox (id, topic, type, key, body, published_at)
+        select gen_random_uuid(), 'user.events', 'user.tested', '1', '{}', now() - make_interval(days => 6 + n % 3)
+        from generate_series(1, 36000) n";
+    sqlx::query(old).execute(&world.db).await.unwrap();
+    let known = "insert into inbox (consumer, event_id, handled_at)
+        select 'kit', gen_random_uuid(), now() - make_interval(days => 29 + n % 3) from generate_series(1, 36000) n";
+    sqlx::query(known).execute(&world.db).await.unwrap();
+    let stop = Stop::new();
+    let relay = world.relay(&stop);
+    eventually("only what may be needed is left", async || {
+        let left = "select (select count(*) from outbox), (select count(*) from inbox)";
+        sqlx::query_as::<_, (i64, i64)>(left).fetch_one(&world.db).await.unwrap() == (12_000, 12_000)
+    })
+    .await;
+    stop.cancel();
+    relay.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_reader_learns_what_went_before_it_was_read() {
+    let world = world().await;
+    let lost = async || world.broker.subscribe("late", &["user.events"]).await.unwrap().lost();
+    for number in 1..=3 {
+        world.publish("17", number).await;
+    }
+    world.flush().await;
+    assert_eq!(lost().await, 0);
+    let mut events = world.broker.subscribe("late", &["user.events"]).await.unwrap();
+    let mut read = 0;
+    while read < 3 {
+        for delivery in events.next().await.unwrap() {
+            events.settle(&delivery).await.unwrap();
+            read += 1;
+        }
+    }
+    for number in 4..=8 {
+        world.publish("17", number).await;
+    }
+    world.flush().await;
+    assert_eq!(lost().await, 0);
+    let client = redis::Client::open(world.redis.url.as_str()).unwrap();
+    let mut redis = client.get_multiplexed_async_connection().await.unwrap();
+    let () =
+        redis::cmd("XTRIM").arg("plaza:events:user.events").arg("MAXLEN").arg(1).query_async(&mut redis).await.unwrap();
+    assert_eq!(lost().await, 4);
+}
+
 /// The connections that hold the relay's lock.
 async fn leaders(admin: &mut PgConnection) -> Vec<i32> {
     sqlx::query_scalar(
