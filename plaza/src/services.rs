@@ -236,3 +236,19 @@ impl Peers {
         waiting.collect::<JoinSet<()>>().join_all().await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_service_may_ask_whose_session_ended() {
+        let methods = kit::access::all_methods().unwrap();
+        let peers = &methods["/plaza.auth.v1.SessionService/ListRevocations"].peers;
+        // `auth` knows without asking.
+        let asking = SERVICES.iter().map(|service| service.name).filter(|name| *name != "auth").chain([EDGE]);
+        for name in asking {
+            assert!(peers.iter().any(|peer| peer == name), "{name}");
+        }
+    }
+}

@@ -12,6 +12,7 @@ use proto::auth::v1::session_service_client::SessionServiceClient;
 use redis::AsyncCommands;
 use redis::aio::ConnectionManager;
 use tokio::sync::watch;
+use tonic::Code;
 use uuid::Uuid;
 
 use crate::context::{self, Context};
@@ -193,6 +194,9 @@ async fn ask(revocations: &Revocations, auth: &Peer) {
                 .into_iter()
                 .filter_map(|r| Some((r.session_id.parse().ok()?, r.expires_at?.seconds))),
         ),
+        Err(error) if error.code() == Code::PermissionDenied => {
+            tracing::error!("auth's contract does not let this service ask for revocations");
+        }
         Err(error) => tracing::debug!(code = ?error.code(), "auth does not tell revocations"),
     }
 }

@@ -73,7 +73,7 @@ async fn each_class_of_rpc_lets_in_whom_the_contract_names_and_nobody_else() {
     let World { t, nobody, .. } = world().await;
     let client = t.as_user(Uuid::now_v7(), 17, &[Role::Client]);
     let admin = t.as_user(Uuid::now_v7(), 1, &[Role::Client, Role::Admin]);
-    let (auth, stranger) = (t.as_peer("auth"), t.as_peer("notifications"));
+    let (auth, profiles, stranger) = (t.as_peer("auth"), t.as_peer("profiles"), t.as_peer("notifications"));
 
     for by in [&nobody, &client, &admin, &auth, &stranger] {
         assert_eq!(anybody(by).await, "OK");
@@ -101,7 +101,8 @@ async fn each_class_of_rpc_lets_in_whom_the_contract_names_and_nobody_else() {
     ] {
         assert_eq!(the_service_auth(by).await, expected);
     }
-    for (by, expected) in [(&nobody, "NOT_SIGNED_IN"), (&client, "OK"), (&auth, "OK"), (&stranger, "NOT_SIGNED_IN")] {
+    for (by, expected) in [(&nobody, "NOT_SIGNED_IN"), (&client, "OK"), (&profiles, "OK"), (&stranger, "NOT_SIGNED_IN")]
+    {
         assert_eq!(a_user_or_some_services(by).await, expected);
     }
 }

@@ -99,9 +99,9 @@ async fn the_event_of_an_account_repairs_the_copy_unless_it_is_old() {
     world.deliver(&AccountChanged { user_uuid: Uuid::now_v7().to_string(), ..event.clone() }).await;
 
     world.deliver(&AccountChanged { version: 6, state: "DELETED".into(), ..event.clone() }).await;
-    refused!(get(&mut world.auth(), ana.id).await, NotFound, "USER_NOT_FOUND");
+    refused!(get(&mut world.edge(), ana.id).await, NotFound, "USER_NOT_FOUND");
     world.deliver(&AccountChanged { version: 7, ..event }).await;
-    refused!(get(&mut world.auth(), ana.id).await, NotFound, "USER_NOT_FOUND");
+    refused!(get(&mut world.edge(), ana.id).await, NotFound, "USER_NOT_FOUND");
     assert_eq!(world.published().await, []);
 }
 

@@ -76,6 +76,10 @@ impl World {
         self.person(1_000_000, "Admin", &[Role::Admin]).await
     }
 
+    fn edge(&self) -> UserServiceClient<Peer> {
+        UserServiceClient::new(self.harness.as_peer("edge-gateway"))
+    }
+
     fn auth(&self) -> UserServiceClient<Peer> {
         UserServiceClient::new(self.harness.as_peer("auth"))
     }

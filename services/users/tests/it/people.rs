@@ -35,7 +35,7 @@ async fn people_are_shown_to_people_and_to_some_services() {
     refused!(get(&mut ana.users(), Uuid::now_v7()).await, NotFound, "USER_NOT_FOUND");
     let unknown = GetUserRequest { key: Some(Key::Number(2)) };
     refused!(ana.users().get_user(unknown).await, NotFound, "USER_NOT_FOUND");
-    assert!(get(&mut world.auth(), ana.id).await.is_ok());
+    assert!(get(&mut world.edge(), ana.id).await.is_ok());
 }
 
 #[tokio::test]
@@ -57,7 +57,7 @@ async fn others_see_a_masked_email_a_rounded_place_and_no_address() {
     assert_eq!(full.location, Some(PLACE));
     assert_eq!((full.address.as_deref(), full.contact_phone.as_deref()), (Some("Calle 1"), Some("8888")));
     assert_eq!(get(&mut world.admin().await.users(), ana.id).await.unwrap(), full);
-    assert_eq!(get(&mut world.auth(), ana.id).await.unwrap(), full);
+    assert_eq!(get(&mut world.edge(), ana.id).await.unwrap(), full);
 
     let veiled = get(&mut shop.users(), ana.id).await.unwrap();
     assert_eq!(veiled.email.as_deref(), Some("a***@example.com"));
@@ -258,7 +258,7 @@ async fn the_picture_of_a_registration_becomes_the_newcomers() {
         ben.profile.as_mut().unwrap().avatar_media_id = Some(file.to_owned());
         assert_eq!(crate::refusal(world.auth().provision_user(ben.clone()).await).1, reason);
     }
-    assert!(get(&mut world.auth(), ben.id.parse().unwrap()).await.is_err(), "nobody was made");
+    assert!(get(&mut world.edge(), ben.id.parse().unwrap()).await.is_err(), "nobody was made");
 }
 
 #[tokio::test]
@@ -270,7 +270,7 @@ async fn a_withdrawn_person_was_never_there() {
     let id = world.person_with(ana.clone()).await.id;
     for _ in 0..2 {
         world.auth().withdraw_user(WithdrawUserRequest { id: ana.id.clone() }).await.unwrap();
-        refused!(get(&mut world.auth(), id).await, NotFound, "USER_NOT_FOUND");
+        refused!(get(&mut world.edge(), id).await, NotFound, "USER_NOT_FOUND");
     }
     world.users.delete_discarded().await.unwrap();
     assert!(!world.media.has(file));
@@ -293,11 +293,11 @@ async fn an_anonymised_person_is_found_by_nobody_and_does_not_come_back() {
     world.auth().anonymize_user(AnonymizeUserRequest { id: Uuid::now_v7().to_string() }).await.unwrap();
 
     refused!(get(&mut admin.users(), ana.id).await, NotFound, "USER_NOT_FOUND");
-    refused!(get(&mut world.auth(), ana.id).await, NotFound, "USER_NOT_FOUND");
+    refused!(get(&mut world.edge(), ana.id).await, NotFound, "USER_NOT_FOUND");
     let by_number = GetUserRequest { key: Some(Key::Number(1)) };
     refused!(admin.users().get_user(by_number).await, NotFound, "USER_NOT_FOUND");
     let batch = BatchGetUsersRequest { ids: vec![ana.id.to_string()], numbers: vec![1], ..Default::default() };
-    assert_eq!(world.auth().batch_get_users(batch).await.unwrap().into_inner().users, []);
+    assert_eq!(world.edge().batch_get_users(batch).await.unwrap().into_inner().users, []);
     for state in [AccountState::Unspecified, AccountState::Deleted] {
         let list = ListUsersRequest { state: state.into(), ..Default::default() };
         let users = admin.users().list_users(list).await.unwrap().into_inner().users;
