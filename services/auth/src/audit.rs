@@ -30,12 +30,7 @@ impl AuditService for Auth {
 
         // One more than asked tells whether there is a next page.
         let mut rows = list_entries(&self.db, account_id, after, size + 1).await?;
-        let more = rows.len() as i64 > size;
-        rows.truncate(size as usize);
-        let next_page_token = match rows.last() {
-            Some(last) if more => self.pager.seal(&scope, &(last.created_at, last.id))?,
-            _ => String::new(),
-        };
+        let next_page_token = self.pager.cut(&scope, &mut rows, size, |last| (last.created_at, last.id))?;
         let entries = rows.into_iter().map(AuditEntry::from).collect();
         Ok(Response::new(ListAuditEntriesResponse { entries, next_page_token }))
     }

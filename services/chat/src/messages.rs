@@ -78,12 +78,7 @@ impl MessageService for Chat {
         let limit = size(request.page_size, 20, 100);
         let mut conn = self.db.acquire().await.map_err(kit::Error::from)?;
         let mut rows = search_messages(&mut *conn, caller.id, room, &kinds, &query, before, limit + 1).await?;
-        let more = rows.len() as i64 > limit;
-        rows.truncate(limit as usize);
-        let next_page_token = match rows.last() {
-            Some(last) if more => self.pager.seal(&scope, &last.number)?,
-            _ => String::new(),
-        };
+        let next_page_token = self.pager.cut(&scope, &mut rows, limit, |last| last.number)?;
         let messages = with_receipts(&mut conn, rows).await?;
         Ok(Response::new(SearchMessagesResponse { messages, next_page_token }))
     }
@@ -239,12 +234,7 @@ impl Chat {
             true => list_newest(&mut *conn, &range, skip, limit + 1).await?,
             false => list_oldest(&mut *conn, &range, skip, limit + 1).await?,
         };
-        let more = rows.len() as i64 > limit;
-        rows.truncate(limit as usize);
-        let next_page_token = match rows.last() {
-            Some(row) if more => self.pager.seal(&scope, &row.sequence)?,
-            _ => String::new(),
-        };
+        let next_page_token = self.pager.cut(&scope, &mut rows, limit, |last| last.sequence)?;
         let messages = with_receipts(&mut conn, rows).await?;
         Ok(ListMessagesResponse { messages, next_page_token, total_size: total as i32 })
     }

@@ -87,12 +87,8 @@ impl ModerationService for Chat {
             "" => list_infractions(&self.db, &verdicts, after, limit + 1).await?,
             id => list_infractions_of(&self.db, parse_id("user_id", id)?, &verdicts, after, limit + 1).await?,
         };
-        let more = rows.len() as i64 > limit;
-        rows.truncate(limit as usize);
-        let next_page_token = match rows.last() {
-            Some(last) if more => self.pager.seal(&scope, &Place { created_at: last.created_at, id: last.id })?,
-            _ => String::new(),
-        };
+        let next_page_token =
+            self.pager.cut(&scope, &mut rows, limit, |last| Place { created_at: last.created_at, id: last.id })?;
         let infractions = rows.into_iter().map(Infraction::from).collect();
         Ok(Response::new(ListInfractionsResponse { infractions, next_page_token }))
     }

@@ -130,15 +130,9 @@ impl RoomService for Chat {
             None => 0,
         };
         let total_size = total.min(10_000) as i32;
-        let more = rows.len() as i64 > limit;
-        rows.truncate(limit as usize);
-        let next_page_token = match rows.last() {
-            Some(last) if more => {
-                let key = (last.last_activity_at.map(|at| at.timestamp_micros()), last.number);
-                self.pager.seal(&scope, &key)?
-            }
-            _ => String::new(),
-        };
+        let next_page_token = self.pager.cut(&scope, &mut rows, limit, |last| {
+            (last.last_activity_at.map(|at| at.timestamp_micros()), last.number)
+        })?;
         let rooms = fill(&mut conn, rows, request.messages.into(), LISTED_MEMBERS).await?;
         Ok(Response::new(ListRoomsResponse { rooms, next_page_token, total_size }))
     }

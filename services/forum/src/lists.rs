@@ -447,12 +447,8 @@ impl Forum {
             place.total = total.min(DEPTH) as i32;
         }
         let total_size = place.total;
-        let more = keys.len() as i64 > size;
-        keys.truncate(size as usize);
-        let next_page_token = match keys.last() {
-            Some(last) if more => self.pager.seal(&scope, &Place { next: Next::Behind(*last), ..place })?,
-            _ => String::new(),
-        };
+        let next_page_token =
+            self.pager.cut(&scope, &mut keys, size, |last| Place { next: Next::Behind(*last), ..place })?;
         Ok(Page { ids: keys.into_iter().map(|key| key.id).collect(), next_page_token, total_size })
     }
 

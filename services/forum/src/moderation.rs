@@ -75,12 +75,7 @@ impl ModerationService for Forum {
         };
         let total_size = count_queue(&self.db, community_id).await?;
 
-        let more = rows.len() as i64 > size;
-        rows.truncate(size as usize);
-        let next_page_token = match rows.last() {
-            Some(last) if more => self.pager.seal(&scope, &last.place())?,
-            _ => String::new(),
-        };
+        let next_page_token = self.pager.cut(&scope, &mut rows, size, |last| last.place())?;
         let contents = rows.into_iter().map(ReportedContent::from).collect();
         Ok(Response::new(ListReportsResponse { contents, next_page_token, total_size }))
     }
@@ -231,12 +226,7 @@ impl ModerationService for Forum {
         {
             return Err(no_such_community().into());
         }
-        let more = rows.len() as i64 > size;
-        rows.truncate(size as usize);
-        let next_page_token = match rows.last() {
-            Some(last) if more => self.pager.seal(&scope, &last.place())?,
-            _ => String::new(),
-        };
+        let next_page_token = self.pager.cut(&scope, &mut rows, size, |last| last.place())?;
         let entries = rows.into_iter().map(LogEntry::from).collect();
         Ok(Response::new(ListModerationLogResponse { entries, next_page_token, total_size }))
     }

@@ -43,12 +43,8 @@ impl NotificationService for Forum {
             let rows = list_all(&self.db, caller.id, after, limit, skip).await?;
             (rows, count_all(&self.db, caller.id).await?)
         };
-        let more = rows.len() as i64 > size;
-        rows.truncate(size as usize);
-        let next_page_token = match rows.last() {
-            Some(last) if more => self.pager.seal(&scope, &Place { created_at: last.created_at, id: last.id })?,
-            _ => String::new(),
-        };
+        let next_page_token =
+            self.pager.cut(&scope, &mut rows, size, |last| Place { created_at: last.created_at, id: last.id })?;
         let notifications = rows.into_iter().map(Into::into).collect();
         Ok(Response::new(ListNotificationsResponse { notifications, next_page_token, total_size }))
     }

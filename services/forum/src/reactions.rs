@@ -95,12 +95,8 @@ impl ReactionService for Forum {
         let total_size = fetch_total(&self.db, thing).await?.ok_or_else(no_such_thing)?;
         // One more than asked tells whether there is a next page.
         let mut rows = list_reactions(&self.db, thing, after, size + 1, skip.into()).await?;
-        let more = rows.len() as i64 > size;
-        rows.truncate(size as usize);
-        let next_page_token = match rows.last() {
-            Some(last) if more => self.pager.seal(&scope, &Place { created_at: last.created_at, id: last.id })?,
-            _ => String::new(),
-        };
+        let next_page_token =
+            self.pager.cut(&scope, &mut rows, size, |last| Place { created_at: last.created_at, id: last.id })?;
         let reactions = rows.into_iter().map(Into::into).collect();
         Ok(Response::new(ListReactionsResponse { reactions, next_page_token, total_size }))
     }

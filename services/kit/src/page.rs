@@ -24,6 +24,23 @@ impl Pager {
         Ok(URL_SAFE_NO_PAD.encode(self.0.seal(scope.as_bytes(), &plain)))
     }
 
+    /// Ends a page after `size` of its rows, of which the caller has asked for one more to see whether there is a next
+    /// page. The token of that page stands for the `key` of the last row that is left; it is empty if there is none.
+    pub fn cut<R, K: Serialize>(
+        &self,
+        scope: &str,
+        rows: &mut Vec<R>,
+        size: i64,
+        key: impl FnOnce(&R) -> K,
+    ) -> Result<String> {
+        let more = rows.len() as i64 > size;
+        rows.truncate(size as usize);
+        match rows.last() {
+            Some(last) if more => self.seal(scope, &key(last)),
+            _ => Ok(String::new()),
+        }
+    }
+
     /// The place a token stands for, or `None` for the first page.
     pub fn open<T: DeserializeOwned>(&self, scope: &str, token: &str) -> Result<Option<T>> {
         if token.is_empty() {
@@ -76,6 +93,19 @@ mod tests {
             let pager = Pager::new(&Secret::new(&[1; 32]));
             let _ = pager.open::<i64>("list", &token);
         }
+    }
+
+    #[test]
+    fn a_page_with_a_row_too_many_is_followed_by_one_behind_its_last_row() {
+        let pager = Pager::new(&Secret::new(&[1; 32]));
+        let page = |found: i64| {
+            let mut rows: Vec<i64> = (1..=found).collect();
+            let token = pager.cut("list", &mut rows, 3, |row| row * 10).unwrap();
+            (rows, pager.open::<i64>("list", &token).unwrap())
+        };
+        assert_eq!(page(4), (vec![1, 2, 3], Some(30)));
+        assert_eq!(page(3), (vec![1, 2, 3], None));
+        assert_eq!(page(0), (vec![], None));
     }
 
     #[test]

@@ -198,12 +198,7 @@ impl Marketplace {
             order => list_ads(tx, &filter, order, page).await?,
         };
 
-        let more = ads.len() as i64 > size;
-        ads.truncate(size as usize);
-        let next_page_token = match ads.last() {
-            Some(last) if more => self.pager.seal(scope, &Place::of(last))?,
-            _ => String::new(),
-        };
+        let next_page_token = self.pager.cut(scope, &mut ads, size, Place::of)?;
         Ok(ListAdsResponse { ads: ads.into_iter().map(Into::into).collect(), next_page_token, total_size })
     }
 

@@ -34,9 +34,7 @@ impl CategoryService for Marketplace {
         let mut categories = list_categories(&self.db, order, size + 1, start).await?;
         let total_size = count_categories(&self.db).await?;
 
-        let more = categories.len() as i64 > size;
-        categories.truncate(size as usize);
-        let next_page_token = if more { self.pager.seal(&scope, &(start + size))? } else { String::new() };
+        let next_page_token = self.pager.cut(&scope, &mut categories, size, |_| start + size)?;
         Ok(Response::new(ListCategoriesResponse { categories, next_page_token, total_size }))
     }
 

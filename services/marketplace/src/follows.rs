@@ -43,12 +43,7 @@ impl FollowService for Marketplace {
         let mut follows = list_follows(&self.db, caller.number, which, after, limit, skip).await?;
         let total_size = count_follows(&self.db, caller.number, followers).await?;
 
-        let more = follows.len() as i64 > size;
-        follows.truncate(size as usize);
-        let next_page_token = match follows.last() {
-            Some(last) if more => self.pager.seal(&scope, &last.id)?,
-            _ => String::new(),
-        };
+        let next_page_token = self.pager.cut(&scope, &mut follows, size, |last| last.id)?;
         let follows = follows.into_iter().map(Into::into).collect();
         Ok(Response::new(ListFollowsResponse { follows, next_page_token, total_size }))
     }

@@ -88,12 +88,7 @@ impl ProfileService for Profiles {
             }
         };
 
-        let more = rows.len() as i64 > size;
-        rows.truncate(size as usize);
-        let next_page_token = match rows.last() {
-            Some(last) if more => self.pager.seal(&scope, &last.id)?,
-            _ => String::new(),
-        };
+        let next_page_token = self.pager.cut(&scope, &mut rows, size, |last| last.id)?;
         let profiles = rows.into_iter().map(|row| row.shown_to(Some(caller))).collect();
         Ok(Response::new(ListProfilesResponse { profiles, next_page_token, total_size }))
     }

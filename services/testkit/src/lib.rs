@@ -17,7 +17,7 @@ mod wait;
 pub use database::Database;
 pub use harness::Harness;
 pub use network::Network;
-pub use plans::plan;
+pub use plans::{Plan, Prepared, plan, plans};
 pub use postgres::Postgres;
 pub use redis::Redis;
 pub use s3::S3;

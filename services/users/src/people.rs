@@ -89,12 +89,7 @@ impl UserService for Users {
         };
         let total_size = count_people(&self.db, &filter).await?;
 
-        let more = people.len() as i64 > size;
-        people.truncate(size as usize);
-        let next_page_token = match people.last() {
-            Some(last) if more => self.pager.seal(&scope, &Place::of(last))?,
-            _ => String::new(),
-        };
+        let next_page_token = self.pager.cut(&scope, &mut people, size, Place::of)?;
         let users = people.into_iter().map(|person| person.shown_to(Some(caller))).collect();
         Ok(Response::new(ListUsersResponse { users, next_page_token, total_size }))
     }

@@ -4,8 +4,8 @@ use proto::forum::v1::{
     GetPostRequest, ListCommunitiesRequest, ListFeedRequest, ListMembersRequest, ListModerationLogRequest,
     ListPostsRequest, ListRelevantRequest, ListReportsRequest, PostOrder, TimeWindow,
 };
-use serde_json::Value;
-use sqlx::{AssertSqlSafe, PgPool};
+use sqlx::PgPool;
+use testkit::{Plan, plan};
 use uuid::Uuid;
 
 use crate::{Somebody, World};
@@ -50,47 +50,14 @@ async fn fill(db: &PgPool) {
     }
 }
 
-/// The plan of the statement that contains all `parts`, as the service prepared it and has used it so far.
-async fn plan(db: &PgPool, parts: &[&str], arguments: &str) -> Value {
-    let mut connections = Vec::new();
-    for _ in 0..db.size() {
-        connections.push(db.acquire().await.unwrap());
-    }
-    for connection in &mut connections {
-        let statements: Vec<(String, String)> = sqlx::query_as("select name, statement from pg_prepared_statements")
-            .fetch_all(&mut **connection)
-            .await
-            .unwrap();
-        let found = statements.iter().find(|(_, statement)| parts.iter().all(|part| statement.contains(part)));
-        if let Some((name, _)) = found {
-            let explain = AssertSqlSafe(format!("explain (format json) execute {name} ({arguments})"));
-            return sqlx::query_scalar(explain).fetch_one(&mut **connection).await.unwrap();
-        }
-    }
-    panic!("no statement with {parts:?} was run");
-}
-
-/// Every node of a plan.
-pub(crate) fn nodes(plan: &Value) -> Vec<&Value> {
-    let mut all = vec![plan];
-    for inner in plan["Plans"].as_array().into_iter().flatten() {
-        all.extend(nodes(inner));
-    }
-    all
-}
-
 /// What takes longer the more rows there are: reading a large table, or sorting a large part of it.
-fn assert_bounded(plan: &Value, what: &str) {
-    for node in nodes(&plan[0]["Plan"]) {
-        let kind = node["Node Type"].as_str().unwrap();
-        assert_ne!(kind, "Seq Scan", "{what} reads all of {}:\n{plan:#}", node["Relation Name"]);
+fn assert_bounded(plan: &Plan, what: &str) {
+    let whole = plan.whole_tables();
+    assert!(whole.is_empty(), "{what} reads all of {whole:?}:\n{plan}");
+    for node in plan.sorts() {
         let rows = node["Plans"][0]["Plan Rows"].as_f64().unwrap_or_default();
-        assert!(!kind.ends_with("Sort") || rows <= 2_000.0, "{what} sorts {rows} rows:\n{plan:#}");
+        assert!(rows <= 2_000.0, "{what} sorts {rows} rows:\n{plan}");
     }
-}
-
-fn indexes(plan: &Value) -> Vec<&str> {
-    nodes(&plan[0]["Plan"]).into_iter().filter_map(|node| node["Index Name"].as_str()).collect()
 }
 
 /// Uses every list more often than PostgreSQL waits before it considers a plan that fits all arguments.
@@ -149,13 +116,13 @@ async fn every_list_is_served_by_its_index() {
         let counted = "select count(*) from (select from posts where removed_at is null limit";
         let place = plan(db, &[&order, counted], part).await;
         assert_bounded(&place, &order);
-        assert!(indexes(&place).contains(&index), "{index} expected:\n{place:#}");
+        assert!(place.indexes().contains(&index), "{index} expected:\n{place}");
         let place = plan(db, &[&order, "and community_id = $9"], &format!("{part}, 1")).await;
         assert_bounded(&place, &order);
-        assert!(indexes(&place).contains(&&*format!("{index}_in")), "{index}_in expected:\n{place:#}");
+        assert!(place.indexes().contains(&&*format!("{index}_in")), "{index}_in expected:\n{place}");
         let place = plan(db, &[&order, "and author_id = $9"], &format!("{part}, {user}, null")).await;
         assert_bounded(&place, &order);
-        assert!(order.contains("by created") <= indexes(&place).contains(&"posts_of_author"), "{place:#}");
+        assert!(order.contains("by created") <= place.indexes().contains(&"posts_of_author"), "{place}");
     }
     for (parts, arguments, index) in [
         (&["with ordinality as k(id, place)"][..], format!("{user}, '{{5,3,1}}'"), "reactions_once_per_post"),
@@ -181,7 +148,7 @@ async fn every_list_is_served_by_its_index() {
     ] {
         let plan = plan(db, parts, &arguments).await;
         assert_bounded(&plan, parts[0]);
-        assert!(indexes(&plan).contains(&index), "{index} expected:\n{plan:#}");
+        assert!(plan.indexes().contains(&index), "{index} expected:\n{plan}");
     }
 }
 

@@ -6,55 +6,17 @@ use proto::forum::v1::{
     ListReactionsRequest,
 };
 use serde_json::Value;
-use sqlx::{AssertSqlSafe, PgConnection, PgPool};
+use sqlx::PgPool;
+use testkit::{Plan, plans};
 
 use crate::World;
-use crate::plans::nodes;
 use crate::reactions::{comment, post};
 
-/// The plans of the prepared statement that contains `part`: for these arguments, and for any.
-async fn plans(db: &PgPool, part: &str, arguments: &str) -> [Value; 2] {
-    // A connection comes back to the pool a moment after its statement.
-    testkit::eventually("the service is at rest", async || db.num_idle() == db.size() as usize).await;
-    let mut connections = Vec::new();
-    for _ in 0..db.size() {
-        connections.push(db.acquire().await.unwrap());
-    }
-    for connection in &mut connections {
-        let name: Option<String> =
-            sqlx::query_scalar("select name from pg_prepared_statements where position($1 in statement) > 0 limit 1")
-                .bind(part)
-                .fetch_optional(&mut **connection)
-                .await
-                .unwrap();
-        if let Some(name) = name {
-            let explain = format!("explain (format json) execute {name} ({arguments})");
-            return [
-                plan(connection, "force_custom_plan", &explain).await,
-                plan(connection, "force_generic_plan", &explain).await,
-            ];
-        }
-    }
-    panic!("no statement with {part:?} was run");
-}
-
-async fn plan(connection: &mut PgConnection, mode: &str, explain: &str) -> Value {
-    let set = AssertSqlSafe(format!("set plan_cache_mode = {mode}"));
-    sqlx::query(set).execute(&mut *connection).await.unwrap();
-    let plan = sqlx::query_scalar(AssertSqlSafe(explain.to_owned())).fetch_one(&mut *connection).await.unwrap();
-    sqlx::query("reset plan_cache_mode").execute(connection).await.unwrap();
-    plan
-}
-
 #[track_caller]
-fn in_order(plans: &[Value; 2], index: &str) {
+fn in_order(plans: &[Plan; 2], index: &str) {
     for plan in plans {
-        let nodes = nodes(&plan[0]["Plan"]);
-        for node in &nodes {
-            let kind = node["Node Type"].as_str().unwrap();
-            assert!(!kind.contains("Seq Scan") && !kind.contains("Sort"), "{plan:#}");
-        }
-        assert!(nodes.iter().any(|node| node["Index Name"] == index), "{index}: {plan:#}");
+        assert!(plan.whole_tables().is_empty() && plan.sorts().is_empty(), "{plan}");
+        assert!(plan.indexes().contains(&index), "{index}: {plan}");
     }
 }
 
@@ -106,13 +68,13 @@ async fn everything_is_read_in_order_from_an_index() {
     let thread = ana.comments().get_thread(of_post).await.unwrap().into_inner();
     assert_eq!((thread.comments.len(), thread.total_size), (5, 10_000));
     let top = "c.post_id = post and c.parent_id is null and c.id <> all($7::bigint[])\n";
-    let seen = plans(db, top, "5, 5, 3, null, 2000, '{1,3,5}', '{7,8}', 0").await;
+    let seen = plans(db, &[top], "5, 5, 3, null, 2000, '{1,3,5}', '{7,8}', 0").await;
     in_order(&seen, "comments_top");
     in_order(&seen, "comments_replies");
     let below = GetThreadRequest { post_id: 1, parent_id: Some(2), depth, ..Default::default() };
     ana.comments().get_thread(below).await.unwrap();
     let replies = "c.parent_id = $6 and c.id <> all($7::bigint[])\n";
-    in_order(&plans(db, replies, "5, 5, 3, null, 2000, 2, '{7,8}', 10000").await, "comments_replies");
+    in_order(&plans(db, &[replies], "5, 5, 3, null, 2000, 2, '{7,8}', 10000").await, "comments_replies");
     // Behind what a token remembers.
     for (parent_id, part, index) in [
         (None, "c.post_id = post and c.parent_id is null and c.id <> all($7::bigint[]) and", "comments_new_top"),
@@ -124,9 +86,9 @@ async fn everything_is_read_in_order_from_an_index() {
         ana.comments().get_thread(GetThreadRequest { page_token, ..begin }).await.unwrap();
         let below = if parent_id.is_none() { "'{1}'" } else { "2" };
         let arguments = format!("5, 5, 3, null, 2000, {below}, '{{7,8}}', 0, now(), 7");
-        in_order(&plans(db, part, &arguments).await, index);
+        in_order(&plans(db, &[part], &arguments).await, index);
     }
-    in_order(&plans(db, "as \"has_parent!\"", "1, null").await, "comments_new_top");
+    in_order(&plans(db, &["as \"has_parent!\""], "1, null").await, "comments_new_top");
 
     for (filter, part, arguments, index) in [
         (ListCommentsRequest::default(), "is null  and (c.created_at", "null, null, 21, 10000, true", "comments_new"),
@@ -150,15 +112,15 @@ async fn everything_is_read_in_order_from_an_index() {
         ),
     ] {
         ana.comments().list_comments(filter).await.unwrap();
-        let seen = plans(db, part, arguments).await;
+        let seen = plans(db, &[part], arguments).await;
         in_order(&seen, index);
         if index == "comments_new" {
             // Ten thousand are counted without a look at the table.
             let counts = |node: &&Value| node["Node Type"] == "Index Only Scan" && node["Index Name"] == index;
-            assert!(seen.iter().all(|plan| nodes(&plan[0]["Plan"]).iter().any(counts)), "{:#}", seen[0]);
+            assert!(seen.iter().all(|plan| plan.nodes().iter().any(counts)), "{}", seen[0]);
         }
     }
-    in_order(&plans(db, "c where c.id = any($6)", "5, 0, 3, null, 2000, '{1,2,3}'").await, "comments_pkey");
+    in_order(&plans(db, &["c where c.id = any($6)"], "5, 0, 3, null, 2000, '{1,2,3}'").await, "comments_pkey");
 
     for (thing, part, index) in [
         (post(1), "where post_id = $1 and (created_at", "reactions_to_post"),
@@ -166,7 +128,7 @@ async fn everything_is_read_in_order_from_an_index() {
     ] {
         let list = ListReactionsRequest { target: Some(thing), ..Default::default() };
         ana.reactions().list_reactions(list).await.unwrap();
-        in_order(&plans(db, part, "1, null, null, 21, 10000").await, index);
+        in_order(&plans(db, &[part], "1, null, null, 21, 10000").await, index);
     }
 
     for (unread, part, index) in [
@@ -176,8 +138,8 @@ async fn everything_is_read_in_order_from_an_index() {
         let list = ListNotificationsRequest { unread, ..Default::default() };
         let told = ana.notifications().list_notifications(list).await.unwrap().into_inner();
         assert_eq!((told.notifications.len(), told.total_size), (20, 10_000));
-        in_order(&plans(db, part, &format!("'{}', null, null, 21, 10000", ana.id)).await, index);
+        in_order(&plans(db, &[part], &format!("'{}', null, null, 21, 10000", ana.id)).await, index);
     }
     ana.notifications().count_unread(CountUnreadRequest {}).await.unwrap();
-    in_order(&plans(db, "and read_at is null limit", &format!("'{}'", ana.id)).await, "notifications_unread");
+    in_order(&plans(db, &["and read_at is null limit"], &format!("'{}'", ana.id)).await, "notifications_unread");
 }

@@ -11,7 +11,8 @@ use proto::marketplace::v1::{
     ListNearbyAdsRequest, ListOrdersRequest, ListOwnAdsRequest,
 };
 use serde_json::Value;
-use sqlx::{AssertSqlSafe, PgPool, Row};
+use sqlx::PgPool;
+use testkit::{Plan, Prepared};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::Layer;
@@ -27,77 +28,42 @@ const PART: i32 = 2_500;
 
 /// The plan of the statement that the service has prepared and that contains `part`, for these arguments. It is run, so
 /// that the plan tells which of its nodes were.
-async fn plan(db: &PgPool, part: &str, arguments: &str) -> Value {
-    // A connection comes back to the pool a moment after its statement.
-    testkit::eventually("the service is at rest", async || db.num_idle() == db.size() as usize).await;
-    let mut connections = Vec::new();
-    for _ in 0..db.size() {
-        connections.push(db.acquire().await.unwrap());
-    }
-    for connection in &mut connections {
-        let prepared: Option<(String, String)> = sqlx::query_as(
-            "select name, statement from pg_prepared_statements where position($1 in statement) > 0 limit 1",
-        )
-        .bind(part)
-        .fetch_optional(&mut **connection)
-        .await
-        .unwrap();
-        if let Some((name, statement)) = prepared {
-            // As in the service's snapshots. All of it raw: the service's own statements must stay prepared.
-            let shared = statement.contains("in ('PAUSED', 'ARCHIVED')");
-            let plans = if shared { "generic" } else { "custom" };
-            let seqscan = if shared || statement.contains("_ads($") { "off" } else { "on" };
-            let run = format!(
-                "begin; set local plan_cache_mode = force_{plans}_plan; set local enable_seqscan = {seqscan};
-                 explain (analyze, timing off, format json) execute {name} ({arguments})"
-            );
-            let row = sqlx::raw_sql(AssertSqlSafe(run)).fetch_one(&mut **connection).await.unwrap();
-            sqlx::raw_sql("rollback").execute(&mut **connection).await.unwrap();
-            return row.get(0);
-        }
-    }
-    panic!("no statement with {part:?} was run");
-}
-
-/// Every node of a plan.
-fn nodes(plan: &Value) -> Vec<&Value> {
-    match plan {
-        Value::Array(items) => items.iter().flat_map(nodes).collect(),
-        Value::Object(object) => {
-            let below = ["Plan", "Plans"].iter().filter_map(|key| object.get(*key)).flat_map(nodes);
-            object.get("Node Type").map(|_| plan).into_iter().chain(below).collect()
-        }
-        _ => Vec::new(),
-    }
+async fn plan(db: &PgPool, part: &str, arguments: &str) -> Plan {
+    let mut statement = Prepared::find(db, &[part]).await;
+    // As in the service's snapshots.
+    let shared = statement.text.contains("in ('PAUSED', 'ARCHIVED')");
+    let plans = if shared { "plan_cache_mode = force_generic_plan" } else { "plan_cache_mode = force_custom_plan" };
+    let by_index = shared || statement.text.contains("_ads($");
+    let seqscan = if by_index { "enable_seqscan = off" } else { "enable_seqscan = on" };
+    statement.run(&[plans, seqscan], arguments).await
 }
 
 /// The nodes that were run.
-fn run(plan: &Value) -> impl Iterator<Item = &Value> {
-    nodes(plan).into_iter().filter(|node| node["Actual Loops"] != 0)
+fn run(plan: &Plan) -> impl Iterator<Item = &Value> {
+    plan.nodes().into_iter().filter(|node| node["Actual Loops"] != 0)
 }
 
 /// No table is read as a whole, and nothing is sorted but what a limit below has made short.
-fn in_order(plan: &Value) {
-    for node in nodes(plan) {
-        let kind = node["Node Type"].as_str().unwrap();
-        assert!(!kind.contains("Seq Scan"), "{plan:#}");
-        assert!(kind != "Sort" || node["Plan Rows"].as_f64().unwrap() <= 1000.0, "{plan:#}");
+fn in_order(plan: &Plan) {
+    assert!(plan.whole_tables().is_empty(), "{plan}");
+    for node in plan.sorts() {
+        assert!(node["Node Type"] != "Sort" || node["Plan Rows"].as_f64().unwrap() <= 1000.0, "{plan}");
     }
 }
 
 /// Reads an index whose name begins so: of two that serve, the statistics decide.
-fn uses(plan: &Value, index: &str) {
-    assert!(reads(plan, index), "{index}: {plan:#}");
+fn uses(plan: &Plan, index: &str) {
+    assert!(reads(plan, index), "{index}: {plan}");
 }
 
-fn reads(plan: &Value, index: &str) -> bool {
+fn reads(plan: &Plan, index: &str) -> bool {
     run(plan).any(|node| node["Index Name"].as_str().is_some_and(|name| name.starts_with(index)))
 }
 
 /// Visits no row of a table.
-fn by_indexes_alone(plan: &Value) {
+fn by_indexes_alone(plan: &Plan) {
     for node in run(plan) {
-        assert!(node["Relation Name"] != "ads" || node["Node Type"] == "Index Only Scan", "{plan:#}");
+        assert!(node["Relation Name"] != "ads" || node["Node Type"] == "Index Only Scan", "{plan}");
     }
 }
 
@@ -269,7 +235,7 @@ async fn what_everybody_looks_at_has_one_plan(world: &World) {
     }
     for (part, arguments) in [("\"total!\", true", "17"), ("where id = $2", "17, 3"), ("where id = $2", "null, 3")] {
         let count = plan(db, part, arguments).await;
-        assert!(run(&count).all(|node| node["Node Type"] != "Seq Scan"), "{count:#}");
+        assert!(run(&count).all(|node| node["Node Type"] != "Seq Scan"), "{count}");
         by_indexes_alone(&count);
     }
 }
@@ -293,14 +259,14 @@ async fn every_combination_of_filters_is_answered_by_an_index(world: &World) {
     }
     for filter in combinations {
         let total = plan(db, "select count(*)::int as \"total!\", $5", &filter[..filter.len() - 2]).await;
-        assert!(run(&total).all(|node| node["Node Type"] != "Seq Scan"), "{filter}: {total:#}");
+        assert!(run(&total).all(|node| node["Node Type"] != "Seq Scan"), "{filter}: {total}");
         // What is counted for administrators besides, and the newest of some states, are rows; they are few.
         if filter.starts_with("'{ACTIVE,SOLD,ORDERED}', '{PAUSED,ARCHIVED}', null, false") {
             by_indexes_alone(&total);
         }
         for order in ["order by created_at desc, id desc limit $15 offset", "order by price, id limit $15 offset"] {
             let page = plan(db, order, &format!("{filter}null, null, null, 21, 0")).await;
-            assert!(run(&page).all(|node| node["Node Type"] != "Seq Scan"), "{filter}: {page:#}");
+            assert!(run(&page).all(|node| node["Node Type"] != "Seq Scan"), "{filter}: {page}");
         }
     }
 }
@@ -336,14 +302,14 @@ async fn a_search_reads_what_its_words_share_or_the_newest_when_that_is_much(wor
     ] {
         let plan = plan(db, "ts_rank(search", &arguments(words)).await;
         in_order(&plan);
-        assert_eq!(reads(&plan, "ads_search"), by_text, "{words}: {plan:#}");
+        assert_eq!(reads(&plan, "ads_search"), by_text, "{words}: {plan}");
         // The thousand that tell, and those that are looked through.
         let scans = run(&plan).filter(|node| node["Index Name"] == "ads_newest").count();
-        assert_eq!(scans, if newest { 2 } else { 1 }, "{words}: {plan:#}");
+        assert_eq!(scans, if newest { 2 } else { 1 }, "{words}: {plan}");
     }
     let words = plan(db, "levenshtein_less_equal", &arguments("semntal")).await;
     let whole = |node: &Value| node["Node Type"] == "Seq Scan" && !node["Relation Name"].is_null();
-    assert!(!run(&words).any(whole), "{words:#}");
+    assert!(!run(&words).any(whole), "{words}");
     uses(&words, "words_letters");
     uses(&words, "words_size");
 }

@@ -30,7 +30,8 @@ async fn a_batch_reads_no_more_than_it_names_also_when_it_is_asked_often() {
         }
     }
     for part in ["f.folder, f.created_at", "b.thumbnail_key"] {
-        let plan = testkit::plan(db, part, "array[gen_random_uuid()], '{1,2,3}'").await;
-        assert!(plan.contains("BitmapOr") && !plan.contains("Seq Scan"), "{part}:\n{plan}");
+        let plan = testkit::plan(db, &[part], "array[gen_random_uuid()], '{1,2,3}'").await;
+        let either = plan.nodes().iter().any(|node| node["Node Type"] == "BitmapOr");
+        assert!(either && plan.whole_tables().is_empty(), "{part}:\n{plan}");
     }
 }

@@ -4,15 +4,12 @@
 use proto::profiles::v1::{
     BatchGetProfilesRequest, ListProfilesRequest, ListVerificationsRequest, Profession, ProfileKind,
 };
-use serde_json::Value;
-use sqlx::{AssertSqlSafe, PgPool};
+use sqlx::PgPool;
+use testkit::Plan;
 
 use crate::world::World;
 
 const ROWS: i64 = 60_000;
-
-const PREPARED: &str = "select name from pg_prepared_statements
-    where position($1 in statement) > 0 and position('pg_prepared' in statement) = 0";
 
 async fn fill(db: &PgPool) {
     sqlx::query(
@@ -35,48 +32,11 @@ async fn fill(db: &PgPool) {
     sqlx::query("vacuum analyze profiles").execute(db).await.unwrap();
 }
 
-/// The plans of statements that the service has prepared, each by a part of its text, with these arguments.
-async fn plans(db: &PgPool, arguments: &[(&str, &str)]) -> Vec<Value> {
-    let mut plans = Vec::new();
-    let mut connections = Vec::new();
-    // All of them, so that the one the service has used is among them.
-    for _ in 0..db.options().get_max_connections() {
-        connections.push(db.acquire().await.unwrap());
-    }
-    for (part, values) in arguments {
-        for connection in &mut connections {
-            let names: Vec<String> =
-                sqlx::query_scalar(PREPARED).bind(part).fetch_all(&mut **connection).await.unwrap();
-            for name in names {
-                let explain = format!("explain (format json) execute {name} ({values})");
-                let plan: Value = sqlx::query_scalar(AssertSqlSafe(explain))
-                    .persistent(false)
-                    .fetch_one(&mut **connection)
-                    .await
-                    .unwrap();
-                plans.push(plan);
-            }
-        }
-        assert!(!plans.is_empty(), "nobody has asked {part}");
-    }
-    plans
-}
-
-/// Every node of a plan.
-fn nodes(plan: &Value) -> Vec<&Value> {
-    let mut nodes = vec![plan];
-    for inner in plan["Plans"].as_array().into_iter().flatten() {
-        nodes.extend(self::nodes(inner));
-    }
-    nodes
-}
-
-fn check(plan: &Value) {
-    for node in nodes(&plan[0]["Plan"]) {
-        let kind = node["Node Type"].as_str().unwrap();
-        assert_ne!(kind, "Seq Scan", "{plan:#}");
+fn check(plan: &Plan) {
+    assert!(plan.whole_tables().is_empty(), "{plan}");
+    for node in plan.sorts() {
         let rows = node["Plan Rows"].as_f64().unwrap();
-        assert!(kind != "Sort" || rows < 1000.0, "{plan:#}");
+        assert!(node["Node Type"] != "Sort" || rows < 1000.0, "{plan}");
     }
 }
 
@@ -99,23 +59,18 @@ async fn lists_read_an_index_in_their_order() {
 
     let id = &page.profiles[0].user_id;
     let some = format!("array['{id}']::uuid[]");
-    for plan in plans(
-        db,
-        &[
-            ("where kind = $1 and id > $2 order by id", "'SPECIALIST', 0, 21, 0"),
-            ("where kind = $1 and id > $2 order by id", "'SPECIALIST', 0, 21, 10000"),
-            ("select from profiles where kind = $1 limit $2", "'SPECIALIST', 10000"),
-            ("where kind = $1 and speciality = $2 and id > $3", "'SPECIALIST', 'VETERINARIAN', 0, 21, 0"),
-            ("select from profiles where kind = $1 and speciality = $2 limit $3", "'SPECIALIST', 'AGRONOMIST', 10000"),
-            ("and id > $5\n", "'SPECIALIST', null, '%c4ca4238%', '', 0, 21, 0"),
-            ("limit $5\n", "'SPECIALIST', null, '%c4ca4238%', '', 10000"),
-            ("where user_id = any($1) order by id", &some),
-            ("order by verification, submitted_at, id", "1, 3, null, null, null, 21, 0"),
-            ("verification between $1 and $2 limit $3", "1, 1, 10000"),
-        ],
-    )
-    .await
-    {
-        check(&plan);
+    for (part, arguments) in [
+        ("where kind = $1 and id > $2 order by id", "'SPECIALIST', 0, 21, 0"),
+        ("where kind = $1 and id > $2 order by id", "'SPECIALIST', 0, 21, 10000"),
+        ("select from profiles where kind = $1 limit $2", "'SPECIALIST', 10000"),
+        ("where kind = $1 and speciality = $2 and id > $3", "'SPECIALIST', 'VETERINARIAN', 0, 21, 0"),
+        ("select from profiles where kind = $1 and speciality = $2 limit $3", "'SPECIALIST', 'AGRONOMIST', 10000"),
+        ("and id > $5\n", "'SPECIALIST', null, '%c4ca4238%', '', 0, 21, 0"),
+        ("limit $5\n", "'SPECIALIST', null, '%c4ca4238%', '', 10000"),
+        ("where user_id = any($1) order by id", &some),
+        ("order by verification, submitted_at, id", "1, 3, null, null, null, 21, 0"),
+        ("verification between $1 and $2 limit $3", "1, 1, 10000"),
+    ] {
+        check(&testkit::plan(db, &[part], arguments).await);
     }
 }

@@ -4,6 +4,7 @@ use proto::users::v1::{
     BatchGetUsersRequest, ListUsersRequest, ListUsersResponse, ProvisionUserRequest, SearchUsersRequest, UserOrder,
     UserView,
 };
+use serde_json::Value;
 
 use crate::{Somebody, World, newcomer, refused};
 
@@ -157,23 +158,29 @@ async fn lists_and_searches_use_their_indexes_also_when_they_are_run_often() {
     let everybody = "'{ACTIVE,BANNED}', '{}', '%', '', null";
     let somebody = r"'{ACTIVE,BANNED}', '{}', '%505000017%', '', null";
     let (by_number, newest) = ("order by number limit", "order by created_at desc, id limit");
-    for (index, part, arguments) in [
-        ("Index Scan using people_number_key", by_number, format!("{everybody}, null, 21, 0, false")),
-        ("Index Cond: (number > ", by_number, format!("{everybody}, 17, 21, 0, false")),
-        ("Bitmap Index Scan on people_search", by_number, format!("{somebody}, null, 21, 0, false")),
-        ("Index Scan using people_newest", newest, format!("{everybody}, null, null, 21, 0, false")),
-        ("Index Cond: (created_at <= ", newest, format!("{everybody}, now(), gen_random_uuid(), 21, 0, false")),
-        ("Bitmap Index Scan on people_search", newest, format!("{somebody}, null, null, 21, 0, false")),
-        ("Bitmap Index Scan on people_search", "count(*)::int as \"count!\"", format!("{somebody}, false")),
+    let forward = |index| vec![("Node Type", "Index Scan"), ("Scan Direction", "Forward"), ("Index Name", index)];
+    let bitmap = |index| vec![("Node Type", "Bitmap Index Scan"), ("Index Name", index)];
+    let from = |condition| vec![("Index Cond", condition)];
+    let either = || vec![("Node Type", "BitmapOr")];
+    for (node, part, arguments) in [
+        (forward("people_number_key"), by_number, format!("{everybody}, null, 21, 0, false")),
+        (from("(number > "), by_number, format!("{everybody}, 17, 21, 0, false")),
+        (bitmap("people_search"), by_number, format!("{somebody}, null, 21, 0, false")),
+        (forward("people_newest"), newest, format!("{everybody}, null, null, 21, 0, false")),
+        (from("(created_at <= "), newest, format!("{everybody}, now(), gen_random_uuid(), 21, 0, false")),
+        (bitmap("people_search"), newest, format!("{somebody}, null, null, 21, 0, false")),
+        (bitmap("people_search"), "count(*)::int as \"count!\"", format!("{somebody}, false")),
         (
-            "Bitmap Index Scan on people_search",
+            bitmap("people_search"),
             "coalesce(lower(email) = $3",
             "'%505000017%', '', '505000017', gen_random_uuid(), 20".to_owned(),
         ),
-        ("BitmapOr", "phone, roles from people", "array[gen_random_uuid()], '{1,2,3}'".to_owned()),
-        ("BitmapOr", "created_at from people where (id = any($1)", "array[gen_random_uuid()], '{1,2,3}'".to_owned()),
+        (either(), "phone, roles from people", "array[gen_random_uuid()], '{1,2,3}'".to_owned()),
+        (either(), "created_at from people where (id = any($1)", "array[gen_random_uuid()], '{1,2,3}'".to_owned()),
     ] {
-        let plan = testkit::plan(db, part, &arguments).await;
-        assert!(plan.contains(index) && !plan.contains("Seq Scan"), "{index} expected for {part}:\n{plan}");
+        let plan = testkit::plan(db, &[part], &arguments).await;
+        let begins = |found: &Value, value| found.as_str().is_some_and(|found| found.starts_with(value));
+        let expected = plan.nodes().into_iter().any(|at| node.iter().all(|(key, value)| begins(&at[key], value)));
+        assert!(expected && plan.whole_tables().is_empty(), "{node:?} expected for {part}:\n{plan}");
     }
 }
