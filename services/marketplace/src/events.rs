@@ -14,7 +14,7 @@ use sqlx::PgConnection;
 use crate::Marketplace;
 use crate::ads::{AdRow, delete_ad, lock_ads_of, lock_ads_showing, take_image};
 use crate::follows::{FollowRow, delete_follows_of};
-use crate::machine::AdState;
+use crate::machine::{AdState, OrderCommand};
 use crate::orders::{OrderRow, list_open_orders_of};
 
 #[tonic::async_trait]
@@ -39,11 +39,11 @@ impl Marketplace {
     /// side of an order needs stands in the order.
     async fn forget_person(&self, tx: &mut PgConnection, event: UserDeleted) -> kit::Result<()> {
         // First the ads: who is buying one has an order that we see then, and who comes later finds no ad.
-        let ads = lock_ads_of(tx, event.user_id).await?;
+        let locked = lock_ads_of(tx, event.user_id).await?;
         for (order, ad) in list_open_orders_of(tx, event.user_id).await? {
-            self.cancel(tx, ad, order, None).await?;
+            self.cancel(tx, ad, order, OrderCommand::Cancel, None).await?;
         }
-        for ad in ads {
+        for ad in locked.into_iter().filter(|ad| ad.publisher_number == event.user_id) {
             delete_ad(tx, ad.id).await?;
             publish_deleted(tx, &ad).await?;
         }

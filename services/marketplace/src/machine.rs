@@ -56,8 +56,10 @@ pub(crate) enum OrderCommand {
     Pay,
     /// The seller says that the buyer has the thing.
     Complete,
-    /// Either side calls it off, or the payment did not come.
+    /// Either side calls it off.
     Cancel,
+    /// The payment did not come in time.
+    Expire,
 }
 
 /// Why not.
@@ -111,16 +113,21 @@ impl OrderState {
     /// Pay        Placed           ·          ·          refused
     /// Complete   refused          Completed  ·          refused
     /// Cancel     Cancelled        Cancelled  refused    ·
+    /// Expire     Cancelled        refused    refused    ·
     /// ```
     /// A dot is the same state again. That a payment has come may be told late and twice.
     pub(crate) fn after(self, command: OrderCommand) -> Result<Self, Refusal> {
-        use OrderCommand::{Cancel, Complete, Pay};
+        use OrderCommand::{Cancel, Complete, Expire, Pay};
         use OrderState::{AwaitingPayment, Cancelled, Completed, Placed};
         match (command, self) {
             (Pay, AwaitingPayment | Placed) => Ok(Placed),
             (Pay | Complete, Completed) | (Complete, Placed) => Ok(Completed),
             (Cancel, AwaitingPayment | Placed | Cancelled) => Ok(Cancelled),
-            (Pay | Complete, Cancelled) | (Complete, AwaitingPayment) | (Cancel, Completed) => Err(Refusal::OrderState),
+            (Expire, AwaitingPayment | Cancelled) => Ok(Cancelled),
+            (Pay | Complete, Cancelled)
+            | (Complete, AwaitingPayment)
+            | (Cancel | Expire, Completed)
+            | (Expire, Placed) => Err(Refusal::OrderState),
         }
     }
 }
@@ -141,7 +148,7 @@ impl From<Refusal> for kit::Error {
 mod tests {
     use super::AdCommand::{Activate, Archive, Order, Pause, Release, Sell};
     use super::AdState::{Active, Archived, Ordered, Paused, Sold};
-    use super::OrderCommand::{Cancel, Complete, Pay};
+    use super::OrderCommand::{Cancel, Complete, Expire, Pay};
     use super::OrderState::{AwaitingPayment, Cancelled, Completed, Placed};
     use super::*;
 
@@ -170,6 +177,7 @@ mod tests {
             (Pay, [Ok(Placed), Ok(Placed), Ok(Completed), no]),
             (Complete, [no, Ok(Completed), Ok(Completed), no]),
             (Cancel, [Ok(Cancelled), Ok(Cancelled), no, Ok(Cancelled)]),
+            (Expire, [Ok(Cancelled), no, no, Ok(Cancelled)]),
         ] {
             assert_eq!(states.map(|state| state.after(command)), row, "{command:?}");
         }

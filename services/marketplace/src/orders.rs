@@ -36,10 +36,12 @@ impl OrderService for Marketplace {
 
         let mut tx = begin(&self.db).await?;
         // Of all who want it, one at a time; who repeats a request waits here for the first try to be over.
-        let ad = lock_ad(&mut tx, ad_id).await?.ok_or_else(no_such_ad)?;
+        let ad = lock_ad(&mut tx, ad_id).await?;
         if let Some(first) = fetch_requested(&mut tx, caller.id, request_id.as_deref()).await? {
             return if first.ad_id == ad_id { Ok(Response::new(first.into())) } else { Err(reused().into()) };
         }
+        // Only now, because an order outlives its ad.
+        let ad = ad.ok_or_else(no_such_ad)?;
         if ad.publisher_id == caller.id {
             return Err(invalid_because("ad_id", "OWN_AD", "nobody buys from themselves").into());
         }
@@ -76,12 +78,7 @@ impl OrderService for Marketplace {
         let total_size = count_orders(&mut tx, caller.number, side).await?;
         commit(tx).await?;
 
-        let more = orders.len() as i64 > size;
-        orders.truncate(size as usize);
-        let next_page_token = match orders.last() {
-            Some(last) if more => self.pager.seal(&scope, &last.id)?,
-            _ => String::new(),
-        };
+        let next_page_token = self.pager.cut(&scope, &mut orders, size, |last| last.id)?;
         let orders = orders.into_iter().map(Into::into).collect();
         Ok(Response::new(ListOrdersResponse { orders, next_page_token, total_size }))
     }
@@ -90,7 +87,7 @@ impl OrderService for Marketplace {
         let caller = caller(&request)?;
         let order = self.order_of(caller, request.get_ref().id).await?;
         let mut tx = begin(&self.db).await?;
-        let order = self.cancel(&mut tx, order.ad_id, order.id, Some(caller.id)).await?;
+        let order = self.cancel(&mut tx, order.ad_id, order.id, OrderCommand::Cancel, Some(caller.id)).await?;
         commit(tx).await?;
         Ok(Response::new(order.into()))
     }
@@ -136,18 +133,19 @@ impl Marketplace {
         Ok(order)
     }
 
-    /// Cancels an order and offers its ad again, if it is still there.
+    /// Cancels an order, by a command that does so, and offers its ad again, if it is still there.
     pub(crate) async fn cancel(
         &self,
         tx: &mut PgConnection,
         ad_id: i64,
         id: i64,
+        command: OrderCommand,
         by: Option<Uuid>,
     ) -> kit::Result<OrderRow> {
         let now = self.clock.now();
         let ad = lock_ad(tx, ad_id).await?;
         let before = lock_order(tx, id).await?.ok_or_else(no_such_order)?;
-        let state = before.state.after(OrderCommand::Cancel)?;
+        let state = before.state.after(command)?;
         if state == before.state {
             return Ok(before);
         }
@@ -167,8 +165,11 @@ impl Marketplace {
         let Some(pay_within) = self.pay_within else { return Ok(()) };
         for (id, ad_id) in list_unpaid(&self.db, self.clock.now() - pay_within).await? {
             let mut tx = begin(&self.db).await?;
-            match self.cancel(&mut tx, ad_id, id, None).await {
+            match self.cancel(&mut tx, ad_id, id, OrderCommand::Expire, None).await {
                 Ok(_) => commit(tx).await?,
+                Err(error) if error.reason() == "ORDER_STATE_REFUSED" => {
+                    tracing::debug!(order.id = id, "paid meanwhile")
+                }
                 Err(error) => tracing::warn!(order.id = id, %error, "an unpaid order was not cancelled"),
             }
         }

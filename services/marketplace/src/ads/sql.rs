@@ -48,8 +48,20 @@ pub(crate) async fn lock_ad(conn: &mut PgConnection, id: i64) -> kit::Result<Opt
     Ok(ads!("select", "from ads where id = $1 for update", id).fetch_optional(conn).await?)
 }
 
-pub(crate) async fn lock_ads_of(conn: &mut PgConnection, publisher_number: i64) -> kit::Result<Vec<AdRow>> {
-    let rows = ads!("select", "from ads where publisher_number = $1 order by id for update", publisher_number);
+/// The ads that somebody offers, and those that they buy by an order which is not at an end. All at once and in order, so
+/// that two who bought from each other and leave at once wait for each other and never both.
+pub(crate) async fn lock_ads_of(conn: &mut PgConnection, number: i64) -> kit::Result<Vec<AdRow>> {
+    let rows = ads!(
+        "select",
+        "from ads
+         where id in (
+            select id from ads where publisher_number = $1
+            union
+            select ad_id from orders where buyer_number = $1 and state in ('AWAITING_PAYMENT', 'PLACED')
+         )
+         order by id for update",
+        number
+    );
     Ok(rows.fetch_all(conn).await?)
 }
 
@@ -77,10 +89,25 @@ pub(super) async fn list_ads(
         (after.map(|place| place.created_at), after.map(|place| place.price), after.map(|place| place.id));
     // The order and its key are literal for the index's sake; without a place the key stands before all others.
     macro_rules! page {
-        ($rest:literal, $key:expr) => {
+        ($column:literal, $direction:literal, $behind:literal, $key:expr) => {
             ads!(
                 "select",
-                $rest,
+                "from (
+                 select id
+                 from (
+                     (select id, " $column " from matching_ads($1, $5, $6, $7, $8, $9, $10, $11, $12::text::tsquery)
+                      where " $behind "
+                      order by " $column $direction ", id" $direction " limit $15::bigint + $16::bigint)
+                     union all
+                     (select id, " $column " from matching_ads($2, $5, $6, $7, $8, $9, $10, $11, $12::text::tsquery)
+                      where ($4 or publisher_number = $3)
+                          and " $behind "
+                      order by " $column $direction ", id" $direction " limit $15::bigint + $16::bigint)
+                 ) as found
+                 order by " $column $direction ", id" $direction " limit $15 offset $16
+             ) as page
+             join ads on ads.id = page.id
+             order by ads." $column $direction ", ads.id" $direction,
                 &filter.shown,
                 &filter.hidden,
                 filter.viewer.number,
@@ -104,79 +131,24 @@ pub(super) async fn list_ads(
     }
     Ok(match order {
         AdOrder::Oldest => page!(
-            r"from (
-                 select id
-                 from (
-                     (select id, created_at from matching_ads($1, $5, $6, $7, $8, $9, $10, $11, $12::text::tsquery)
-                      where (created_at, id) > (coalesce($13::timestamptz, '-infinity'), coalesce($14::bigint, 0))
-                      order by created_at, id limit $15::bigint + $16::bigint)
-                     union all
-                     (select id, created_at from matching_ads($2, $5, $6, $7, $8, $9, $10, $11, $12::text::tsquery)
-                      where ($4 or publisher_number = $3)
-                          and (created_at, id) > (coalesce($13::timestamptz, '-infinity'), coalesce($14::bigint, 0))
-                      order by created_at, id limit $15::bigint + $16::bigint)
-                 ) as found
-                 order by created_at, id limit $15 offset $16
-             ) as page
-             join ads on ads.id = page.id
-             order by ads.created_at, ads.id",
+            "created_at",
+            "",
+            "(created_at, id) > (coalesce($13::timestamptz, '-infinity'), coalesce($14::bigint, 0))",
             time
         ),
-        AdOrder::Cheapest => page!(
-            r"from (
-                 select id
-                 from (
-                     (select id, price from matching_ads($1, $5, $6, $7, $8, $9, $10, $11, $12::text::tsquery)
-                      where (price, id) > (coalesce($13::bigint, -1), coalesce($14::bigint, 0))
-                      order by price, id limit $15::bigint + $16::bigint)
-                     union all
-                     (select id, price from matching_ads($2, $5, $6, $7, $8, $9, $10, $11, $12::text::tsquery)
-                      where ($4 or publisher_number = $3)
-                          and (price, id) > (coalesce($13::bigint, -1), coalesce($14::bigint, 0))
-                      order by price, id limit $15::bigint + $16::bigint)
-                 ) as found
-                 order by price, id limit $15 offset $16
-             ) as page
-             join ads on ads.id = page.id
-             order by ads.price, ads.id",
-            price
-        ),
+        AdOrder::Cheapest => {
+            page!("price", "", "(price, id) > (coalesce($13::bigint, -1), coalesce($14::bigint, 0))", price)
+        }
         AdOrder::Dearest => page!(
-            r"from (
-                 select id
-                 from (
-                     (select id, price from matching_ads($1, $5, $6, $7, $8, $9, $10, $11, $12::text::tsquery)
-                      where (price, id) < (coalesce($13::bigint, 1000000000000), coalesce($14::bigint, 0))
-                      order by price desc, id desc limit $15::bigint + $16::bigint)
-                     union all
-                     (select id, price from matching_ads($2, $5, $6, $7, $8, $9, $10, $11, $12::text::tsquery)
-                      where ($4 or publisher_number = $3)
-                          and (price, id) < (coalesce($13::bigint, 1000000000000), coalesce($14::bigint, 0))
-                      order by price desc, id desc limit $15::bigint + $16::bigint)
-                 ) as found
-                 order by price desc, id desc limit $15 offset $16
-             ) as page
-             join ads on ads.id = page.id
-             order by ads.price desc, ads.id desc",
+            "price",
+            " desc",
+            "(price, id) < (coalesce($13::bigint, 1000000000000), coalesce($14::bigint, 0))",
             price
         ),
         AdOrder::Unspecified | AdOrder::Newest | AdOrder::Best => page!(
-            r"from (
-                 select id
-                 from (
-                     (select id, created_at from matching_ads($1, $5, $6, $7, $8, $9, $10, $11, $12::text::tsquery)
-                      where (created_at, id) < (coalesce($13::timestamptz, 'infinity'), coalesce($14::bigint, 0))
-                      order by created_at desc, id desc limit $15::bigint + $16::bigint)
-                     union all
-                     (select id, created_at from matching_ads($2, $5, $6, $7, $8, $9, $10, $11, $12::text::tsquery)
-                      where ($4 or publisher_number = $3)
-                          and (created_at, id) < (coalesce($13::timestamptz, 'infinity'), coalesce($14::bigint, 0))
-                      order by created_at desc, id desc limit $15::bigint + $16::bigint)
-                 ) as found
-                 order by created_at desc, id desc limit $15 offset $16
-             ) as page
-             join ads on ads.id = page.id
-             order by ads.created_at desc, ads.id desc",
+            "created_at",
+            " desc",
+            "(created_at, id) < (coalesce($13::timestamptz, 'infinity'), coalesce($14::bigint, 0))",
             time
         ),
     })

@@ -73,3 +73,21 @@ async fn a_file_that_is_gone_is_shown_no_more() {
     assert_eq!((second.main_image_id, second.secondary_image_ids), (None, texts(&[files[0]])));
     assert_eq!(world.told().await, ["add.updated", "add.updated"]);
 }
+
+#[tokio::test]
+async fn two_who_bought_from_each_other_may_leave_at_once() {
+    let world = World::start().await;
+    for round in 0..5 {
+        let (ana, beto) = (world.seller(2 * round + 1), world.seller(2 * round + 2));
+        let mut orders = Vec::new();
+        for _ in 0..3 {
+            orders.push(beto.buys(ana.offers("Toro").await.id).await.unwrap().id);
+            orders.push(ana.buys(beto.offers("Vaca").await.id).await.unwrap().id);
+        }
+        let (ana_goes, beto_goes) = (gone(&ana), gone(&beto));
+        tokio::join!(world.deliver(&ana_goes), world.deliver(&beto_goes));
+        let states =
+            sqlx::query_scalar::<_, String>("select distinct state from orders where id = any($1)").bind(orders);
+        assert_eq!(states.fetch_all(&world.harness.service.db).await.unwrap(), ["CANCELLED"]);
+    }
+}

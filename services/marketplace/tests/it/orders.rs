@@ -226,3 +226,45 @@ async fn where_orders_must_be_paid_they_wait_for_it_and_not_forever() {
     refused!(pay(payments, late.id).await, FailedPrecondition, "ORDER_STATE_REFUSED");
     assert_eq!(get(&beto, order.id).await.unwrap().state(), OrderState::Placed);
 }
+
+#[tokio::test]
+async fn a_payment_that_comes_while_unpaid_orders_are_cancelled_counts() {
+    let world = World::with_payment(Some(30)).await;
+    let (ana, beto) = (world.seller(1), world.buyer(2));
+    let order = beto.buys(ana.offers("Toro").await.id).await.unwrap();
+    world.harness.clock.advance(Duration::from_secs(30 * 60));
+
+    // Holds up the canceller between its list and the order.
+    let db = &world.harness.service.db;
+    let mut tx = db.begin().await.unwrap();
+    sqlx::query("select from ads where id = $1 for update").bind(order.ad_id).execute(&mut *tx).await.unwrap();
+    let payment = async {
+        let waiting = "select exists (select from pg_stat_activity
+             where datname = current_database() and wait_event_type = 'Lock')";
+        while !sqlx::query_scalar::<_, bool>(waiting).fetch_one(db).await.unwrap() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let mut payments = OrderServiceClient::new(world.harness.as_peer("payments"));
+        payments.confirm_payment(ConfirmPaymentRequest { id: order.id }).await.unwrap();
+        tx.commit().await.unwrap();
+    };
+    let cancelling = async { tokio::join!(world.marketplace.cancel_unpaid(), payment) };
+    tokio::time::timeout(Duration::from_secs(30), cancelling).await.unwrap().0.unwrap();
+    assert_eq!(get(&beto, order.id).await.unwrap().state(), OrderState::Placed);
+    assert_eq!(world.nobody.sees(order.ad_id).await.unwrap().state(), AdState::Sold);
+}
+
+#[tokio::test]
+async fn a_repeated_purchase_finds_its_order_when_the_ad_is_gone() {
+    let world = World::start().await;
+    let (ana, beto) = (world.seller(1), world.buyer(2));
+    let ad = ana.offers("Toro").await;
+    let request = PurchaseAdRequest { ad_id: ad.id, request_id: "toro-1".into(), ..Default::default() };
+    let order = beto.orders().purchase_ad(request.clone()).await.unwrap().into_inner();
+    complete(&ana, order.id).await.unwrap();
+    ana.ads().delete_ad(DeleteAdRequest { id: ad.id }).await.unwrap();
+    let again = beto.orders().purchase_ad(request.clone()).await.unwrap().into_inner();
+    assert_eq!((again.id, again.state()), (order.id, OrderState::Completed));
+    let other = PurchaseAdRequest { request_id: "toro-2".into(), ..request };
+    refused!(beto.orders().purchase_ad(other).await, NotFound, "AD_NOT_FOUND");
+}
