@@ -53,12 +53,7 @@ impl CommunityService for Forum {
             }
             None => (list_largest(&self.db, viewer, after, limit, skip).await?, count_all(&self.db).await?),
         };
-        let more = rows.len() as i64 > size;
-        rows.truncate(size as usize);
-        let next_page_token = match rows.last() {
-            Some(last) if more => self.pager.seal(&scope, &Place::of(last))?,
-            _ => String::new(),
-        };
+        let next_page_token = self.pager.cut(&scope, &mut rows, size, Place::of)?;
         let communities = rows.into_iter().map(Community::from).collect();
         Ok(Response::new(ListCommunitiesResponse { communities, next_page_token, total_size }))
     }
@@ -167,12 +162,7 @@ impl CommunityService for Forum {
         let community = fetch_community(&self.db, request.id, None).await?.ok_or_else(no_such_community)?;
         let mut rows = memberships::list_ranked(&self.db, request.id, after, size + 1, i64::from(request.skip)).await?;
 
-        let more = rows.len() as i64 > size;
-        rows.truncate(size as usize);
-        let next_page_token = match rows.last() {
-            Some(last) if more => self.pager.seal(&scope, &last.place())?,
-            _ => String::new(),
-        };
+        let next_page_token = self.pager.cut(&scope, &mut rows, size, |last| last.place())?;
         let members = rows.into_iter().map(Member::from).collect();
         let total_size = community.members_count.min(COUNTED) as i32;
         Ok(Response::new(ListMembersResponse { members, next_page_token, total_size }))

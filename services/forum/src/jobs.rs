@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use kit::Result;
+use kit::db::{begin, commit};
 use sqlx::PgExecutor;
 
 use crate::posts::delete_old_views;
@@ -42,6 +43,24 @@ impl Forum {
         limits::delete_idle(&self.db, now).await?;
         delete_old_views(&self.db, now - TimeDelta::minutes(30)).await?;
         self.sweep_rankings().await
+    }
+
+    /// Notes which posts have activity if somebody will ask for it, and else nothing: it would be one more write with every
+    /// view and vote.
+    pub async fn note_activity(&self) -> Result<()> {
+        let mut tx = begin(&self.db).await?;
+        let noted = sqlx::query_scalar!(
+            r#"select tgenabled <> 'D' as "noted!" from pg_trigger
+               where tgname = 'posts_activity' and tgrelid = 'posts'::regclass"#
+        );
+        let noted = noted.fetch_one(&mut *tx).await?;
+        if self.rules.relevance && !noted {
+            sqlx::query!("alter table posts enable trigger posts_activity").execute(&mut *tx).await?;
+        } else if !self.rules.relevance && noted {
+            sqlx::query!("alter table posts disable trigger posts_activity").execute(&mut *tx).await?;
+            sqlx::query!("truncate active_posts").execute(&mut *tx).await?;
+        }
+        commit(tx).await
     }
 
     /// Computes what posts with activity mean to everybody, where the installation wants that.

@@ -91,6 +91,7 @@ impl Forum {
 pub async fn run(config: Config, stop: kit::Stop) -> anyhow::Result<()> {
     let kit = kit::Service::start("forum", &config.service, &MIGRATOR, stop).await?;
     let forum = Forum::new(&kit, config.rules);
+    forum.note_activity().await?;
     kit.consume(forum.clone());
     forum.work(&kit);
     kit.serve(forum.routes()).await

@@ -5,7 +5,7 @@ mod sql;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use kit::db::{begin, commit};
-use kit::error::{Error, invalid_because, not_found, refused};
+use kit::error::{Error, aborted, invalid_because, not_found, refused};
 use kit::identity::{Caller, caller, try_caller};
 use kit::outbox::publish;
 use kit::page;
@@ -15,7 +15,7 @@ use proto::forum::v1::post_service_server::PostService;
 use proto::forum::v1::{
     CommentDepth, CreatePostRequest, DeletePostRequest, DeletePostResponse, GetPostRequest, ListFeedRequest,
     ListPostsRequest, ListPostsResponse, ListRelevantRequest, Post, PostCommunity, PostOrder, Reaction, ReactionCounts,
-    ReactionType, Target, TargetKind, TimeWindow, UpdatePostRequest, ViewPostRequest, ViewPostResponse,
+    Target, TargetKind, TimeWindow, UpdatePostRequest, ViewPostRequest, ViewPostResponse,
 };
 use sqlx::PgConnection;
 use tonic::{Request, Response, Status};
@@ -26,6 +26,7 @@ use crate::communities::{add_posts, lock_community};
 use crate::lists::{List, Order, Page};
 use crate::memberships::refuse_banned;
 use crate::moderation::moderates;
+use crate::reactions::type_of;
 use sql::*;
 
 pub(crate) use sql::{LockedPost, delete_old_views, lock_post};
@@ -133,51 +134,25 @@ impl PostService for Forum {
         let mut tx = begin(&self.db).await?;
         // Communities are locked before posts, hence this look ahead; what it saw is checked below. Whose post it is and
         // that it was removed come before what is wrong with the change.
-        let Place { community_id: seen, author_id, removed } =
-            fetch_place(&mut *tx, change.id).await?.ok_or_else(no_such_post)?;
-        may_change(caller, author_id, removed)?;
-        if removed && !caller.admin() {
-            return Err(refused("LOCKED", "moderators removed this post").into());
-        }
+        let seen = fetch_place(&mut *tx, change.id).await?.ok_or_else(no_such_post)?;
+        may_update(caller, &seen)?;
         let goal = match change.community_id {
             _ if change.clear_community => None,
             Some(community_id) => Some(community_id),
-            None => seen,
+            None => seen.community_id,
         };
-        let mut touched: Vec<i64> = if goal == seen { vec![] } else { seen.into_iter().chain(goal).collect() };
-        touched.sort_unstable();
-        for community_id in touched {
-            if Some(community_id) == goal {
-                enter_community(&mut tx, community_id, caller.id).await?;
-            } else {
-                lock_community(&mut tx, community_id).await?;
-            }
+        lock_communities(&mut tx, seen.community_id, goal, caller.id).await?;
+        let before = lock_post_in(&mut tx, change.id, seen.community_id).await?;
+        if before.removed_at.is_some() != seen.removed {
+            return Err(overtaken().into());
         }
-        if let Some(community_id) = seen.filter(|_| goal == seen) {
-            refuse_banned(&mut *tx, community_id, caller.id).await?;
-        }
-        let before = lock_post(&mut tx, change.id).await?.ok_or_else(no_such_post)?;
-        if before.community_id != seen || before.removed_at.is_some() != removed {
-            return Err(kit::error::aborted("CONFLICT", "another change came in between").into());
-        }
-        if goal != seen && !moderates(&mut *tx, seen, caller).await? {
-            // Or what moderators do would be undone, and others be moderated, by whom the author chose.
-            let moderates_there = moderates(&mut *tx, goal, caller).await?;
-            let bonds = fetch_bonds(&mut *tx, change.id, moderates_there).await?;
-            if before.locked_at.is_some() || bonds.reported || bonds.moderated || bonds.others {
-                return Err(refused("LOCKED", "what moderators or others did on this post keeps it here").into());
-            }
+        let moves = goal != before.community_id;
+        if moves {
+            refuse_tied(&mut tx, &before, goal, caller).await?;
         }
         update_post(&mut tx, &change, goal, self.clock.now()).await?;
-        if goal != seen && before.removed_at.is_none() {
-            for (community_id, more) in [(seen, -1), (goal, 1)] {
-                if let Some(community_id) = community_id {
-                    add_posts(&mut tx, community_id, more).await?;
-                }
-            }
-        }
-        if goal != seen {
-            move_reports(&mut tx, change.id, goal).await?;
+        if moves {
+            follow_post(&mut tx, &before, goal).await?;
         }
         let post = fetch_post(&mut *tx, change.id, Some(caller.id)).await?.ok_or_else(no_such_post)?;
         commit(tx).await?;
@@ -229,16 +204,79 @@ pub(crate) async fn lock_placed(conn: &mut PgConnection, id: i64) -> kit::Result
     if let Some(community_id) = seen {
         lock_community(conn, community_id).await?;
     }
+    lock_post_in(conn, id, seen).await
+}
+
+/// A post, locked after its community, where it must be still.
+async fn lock_post_in(conn: &mut PgConnection, id: i64, community_id: Option<i64>) -> kit::Result<LockedPost> {
     let post = lock_post(conn, id).await?.ok_or_else(no_such_post)?;
-    if post.community_id != seen {
-        return Err(kit::error::aborted("CONFLICT", "another change came in between"));
-    }
-    Ok(post)
+    if post.community_id == community_id { Ok(post) } else { Err(overtaken()) }
 }
 
 /// Author and administrators. To others a post that was removed does not exist.
 fn may_change(caller: Caller, author_id: Uuid, removed: bool) -> kit::Result<()> {
     caller.may_act_for(author_id).map_err(|refusal| if removed { no_such_post() } else { refusal })
+}
+
+/// As [`may_change`]; what was removed stays as it is for its author, too.
+fn may_update(caller: Caller, post: &Place) -> kit::Result<()> {
+    may_change(caller, post.author_id, post.removed)?;
+    if post.removed && !caller.admin() {
+        return Err(refused("LOCKED", "moderators removed this post"));
+    }
+    Ok(())
+}
+
+/// Locks the communities between which somebody wants to move a post: by their ids, so that of two who move posts to and
+/// fro one waits for the other and never both. `goal` must let them post. It is not locked when the post is there already.
+async fn lock_communities(
+    conn: &mut PgConnection,
+    from: Option<i64>,
+    goal: Option<i64>,
+    user: Uuid,
+) -> kit::Result<()> {
+    if goal == from {
+        return match goal {
+            Some(community_id) => refuse_banned(conn, community_id, user).await,
+            None => Ok(()),
+        };
+    }
+    let mut touched: Vec<i64> = from.into_iter().chain(goal).collect();
+    touched.sort_unstable();
+    for community_id in touched {
+        if Some(community_id) == goal {
+            enter_community(conn, community_id, user).await?;
+        } else {
+            lock_community(conn, community_id).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Refuses to move a post away from what moderators or others did on it, unless to those who moderate it. Or what
+/// moderators do would be undone, and others be moderated, by whom the author chose.
+async fn refuse_tied(conn: &mut PgConnection, post: &LockedPost, goal: Option<i64>, caller: Caller) -> kit::Result<()> {
+    if moderates(&mut *conn, post.community_id, caller).await? {
+        return Ok(());
+    }
+    let moderates_there = moderates(&mut *conn, goal, caller).await?;
+    let bonds = fetch_bonds(&mut *conn, post.id, moderates_there).await?;
+    if post.locked_at.is_some() || bonds.reported || bonds.moderated || bonds.others {
+        return Err(refused("LOCKED", "what moderators or others did on this post keeps it here"));
+    }
+    Ok(())
+}
+
+/// The communities' counters and the moderators' queue follow a post to where it was moved.
+async fn follow_post(conn: &mut PgConnection, post: &LockedPost, goal: Option<i64>) -> kit::Result<()> {
+    if post.removed_at.is_none() {
+        for (community_id, more) in [(post.community_id, -1), (goal, 1)] {
+            if let Some(community_id) = community_id {
+                add_posts(&mut *conn, community_id, more).await?;
+            }
+        }
+    }
+    move_reports(conn, post.id, goal).await
 }
 
 /// Locks the community into which somebody wants to post. A ban that is being made waits for this lock, or we for it.
@@ -322,12 +360,7 @@ impl From<PostRow> for Post {
                 id,
                 user_id: row.reacted_by.map(|id| id.to_string()).unwrap_or_default(),
                 user_number: row.reacted_by_number.unwrap_or_default(),
-                r#type: match row.reaction_type.as_deref() {
-                    Some("HEART") => ReactionType::Heart,
-                    Some("LIKE") => ReactionType::Like,
-                    _ => ReactionType::Dislike,
-                }
-                .into(),
+                r#type: type_of(row.reaction_type.as_deref().unwrap_or_default()).into(),
                 target: Some(Target { kind: TargetKind::Post.into(), id: row.id }),
                 created_at: row.reacted_at.map(timestamp),
             }),
@@ -364,6 +397,10 @@ fn window(order: PostOrder, window: TimeWindow) -> Option<TimeDelta> {
         TimeWindow::Year => Some(TimeDelta::days(365)),
         TimeWindow::All | TimeWindow::Unspecified => None,
     }
+}
+
+fn overtaken() -> Error {
+    aborted("CONFLICT", "another change came in between")
 }
 
 pub(crate) fn no_such_post() -> Error {

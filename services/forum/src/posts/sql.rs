@@ -13,10 +13,11 @@ macro_rules! posts {
     ($source:literal, $after:literal, $viewer:expr, $argument:expr) => {
         sqlx::query_as!(
             PostRow,
-            r#"select p.id, p.author_id, p.author_number, p.title, p.content, p.media_id, p.community_id, p.views_count,
+            r#"select p.id, p.author_id, p.author_number, p.title, p.content, p.media_id, p.views_count,
                    p.relevance_score, p.comments_count, p.hearts, p.likes, p.dislikes, p.created_at, p.updated_at,
                    p.last_activity_at, p.locked_at, p.pinned_at, p.removed_at,
-                   c.name as "name?", c.slug as "slug?", c.short_description as "short_description?",
+                   -- Not the post's own: what was in a large community is let go of a while after it is deleted.
+                   c.id as "community_id?", c.name as "name?", c.slug as "slug?", c.short_description as "short_description?",
                    c.description as "description?", c.cover_image, c.avatar, c.members_count as "members_count?",
                    c.created_by_number as made_by, c.created_at as "made_at?",
                    r.id as "reaction_id?", r.type as "reaction_type?", r.user_id as "reacted_by?",

@@ -353,6 +353,9 @@ async fn a_large_community_goes_step_by_step() {
     assert_eq!(ana.posts().list_posts(list).await.unwrap().into_inner().posts, []);
     let all = ana.posts().list_posts(ListPostsRequest::default()).await.unwrap().into_inner();
     assert!(all.posts.iter().all(|post| post.community.is_none()));
+    let waiting = sqlx::query_scalar("select max(id) from posts where community_id = $1").bind(id);
+    let request = GetPostRequest { id: waiting.fetch_one(world.db()).await.unwrap(), ..Default::default() };
+    assert_eq!(ana.posts().get_post(request).await.unwrap().into_inner().community, None);
     ana.found("apicultura").await;
 
     let (one, two) = tokio::join!(world.forum.clear_communities(), world.forum.clear_communities());
