@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
+use kit::net::network;
+
 /// How many there may be at once, in all and of one address.
 #[derive(Clone)]
 pub(crate) struct Places(Arc<Mutex<Taken>>);
@@ -37,6 +39,7 @@ impl Places {
 
     /// A place for somebody at `address`, if there is one for them.
     pub(crate) fn take(&self, address: IpAddr) -> Option<Place> {
+        let address = network(address);
         let mut taken = self.0.lock().expect("nothing panics under this lock");
         let own = taken.by_address.get(&address).copied().unwrap_or_default();
         if taken.all >= taken.most || own >= taken.each {
@@ -72,6 +75,14 @@ mod tests {
         assert!(places.take(other).is_some());
         held.pop();
         assert!(places.take(greedy).is_some());
+    }
+
+    #[test]
+    fn who_has_a_network_of_addresses_is_one() {
+        let places = Places::new(4);
+        let _held = places.take("2001:db8::1".parse().unwrap()).unwrap();
+        assert!(places.take("2001:db8::2".parse().unwrap()).is_none());
+        assert!(places.take("2001:db8:0:1::1".parse().unwrap()).is_some());
     }
 
     #[test]

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
 use kit::db::{begin, commit};
 use kit::error::{Error, Result, refused};
+use kit::net::network;
 use kit::outbox::publish;
 use kit::seal::{hmac, random, same, sha256};
 use proto::auth::v1::reset_password_request::Proof;
@@ -185,8 +186,8 @@ impl Auth {
         now: DateTime<Utc>,
     ) -> Result<()> {
         limits::take(conn, &name.key, PER_NAME, now).await?;
-        if let Some(address) = kit::context::current().client_ip {
-            let subject = key(&self.secrets, "address", &address);
+        if let Some(address) = kit::context::current().client_ip.and_then(|address| address.parse().ok()) {
+            let subject = key(&self.secrets, "address", &network(address).to_string());
             limits::take(conn, &subject, Limit::most(self.rules.resets_per_address), now).await?;
         }
         if let Recipient::Phone(phone) = recipient {

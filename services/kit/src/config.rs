@@ -68,8 +68,8 @@ pub struct Service {
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     pub database_url: String,
 
-    /// Most connections to PostgreSQL.
-    #[arg(long, env = "DATABASE_POOL", default_value_t = 8)]
+    /// Connections to PostgreSQL for requests, one of them to be woken by; events and health have up to three besides.
+    #[arg(long, env = "DATABASE_POOL", default_value_t = 8, value_parser = clap::value_parser!(u32).range(2..))]
     pub database_pool: u32,
 
     /// Broker of events: redis://… (streams). The same as Redis unless given.

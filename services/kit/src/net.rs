@@ -2,7 +2,7 @@
 //! one learns the peer's name once, at the handshake.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -128,6 +128,14 @@ async fn greet(stream: TcpStream, address: SocketAddr, tls: Option<Tls>) -> io::
     }
 }
 
+/// Whom limits count an address for: an IPv4 address is a customer, and of IPv6 every customer has a whole /64.
+pub fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+        address => address,
+    }
+}
+
 /// How to reach a service.
 #[derive(Clone)]
 pub enum Dial {
@@ -166,4 +174,19 @@ impl Dial {
 pub fn memory() -> (mpsc::Sender<io::Result<Conn>>, ReceiverStream<io::Result<Conn>>) {
     let (send, receive) = mpsc::channel(16);
     (send, ReceiverStream::new(receive))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::network;
+
+    #[test]
+    fn one_customer_is_one_network() {
+        let of = |address: &str| network(address.parse().unwrap()).to_string();
+        assert_eq!(of("203.0.113.7"), "203.0.113.7");
+        assert_eq!(of("::ffff:203.0.113.7"), "203.0.113.7");
+        assert_eq!(of("2001:db8:0:1::7"), "2001:db8:0:1::");
+        assert_eq!(of("2001:db8:0:1:ffff::9"), of("2001:db8:0:1::7"));
+        assert_ne!(of("2001:db8:0:2::7"), of("2001:db8:0:1::7"));
+    }
 }

@@ -5,13 +5,13 @@
 mod sql;
 
 use std::future::ready;
-use std::net::IpAddr;
 
 use bytes::Bytes;
 use chrono::TimeDelta;
 use futures_util::{Stream, TryStreamExt as _};
 use kit::error::{denied, exhausted, invalid, invalid_because, not_found, refused};
 use kit::identity::{Caller, Peer, caller, peer, try_caller};
+use kit::net::network;
 use kit::page;
 use kit::seal::hex;
 use kit::wire::{parse_id, timestamp};
@@ -109,12 +109,7 @@ impl MediaService for Media {
         // One more than asked tells whether there is another page.
         let mut files = list_files(&self.db, owner, before, size + 1, request.skip.into()).await?;
         let total = count_files(&self.db, owner).await?;
-        let more = files.len() as i64 > size;
-        files.truncate(size as usize);
-        let next_page_token = match files.last() {
-            Some(last) if more => self.pager.seal(&scope, &last.number)?,
-            _ => String::new(),
-        };
+        let next_page_token = self.pager.cut(&scope, &mut files, size, |last| last.number)?;
         Ok(Response::new(ListMediaResponse {
             media: files.into_iter().map(|file| self.shown(file, Some(caller))).collect(),
             next_page_token,
@@ -450,31 +445,6 @@ fn chunks<M>(parts: Streaming<M>, chunk: fn(M) -> Option<Bytes>) -> impl Stream<
 
 /// Who uploads without signing in, as far as the network tells.
 fn uploader() -> String {
-    network(kit::context::current().client_ip.as_deref().unwrap_or_default())
-}
-
-/// An IPv4 address as it is, an IPv6 address as its /64: a single customer has that many of them.
-fn network(address: &str) -> String {
-    match address.parse::<IpAddr>().map(|address| address.to_canonical()) {
-        Ok(IpAddr::V6(address)) => {
-            let [a, b, c, d, ..] = address.segments();
-            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
-        }
-        Ok(address) => address.to_string(),
-        Err(_) => "unknown".to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::network;
-
-    #[test]
-    fn one_customer_is_one_uploader() {
-        assert_eq!(network("203.0.113.7"), "203.0.113.7");
-        assert_eq!(network("::ffff:203.0.113.7"), "203.0.113.7");
-        assert_eq!(network("2001:db8:0:1::7"), network("2001:db8:0:1:ffff::9"));
-        assert_ne!(network("2001:db8:0:1::7"), network("2001:db8:0:2::7"));
-        assert_eq!(network("x\0y"), "unknown");
-    }
+    let address = kit::context::current().client_ip.and_then(|address| address.parse().ok());
+    address.map_or_else(|| "unknown".to_owned(), |address| network(address).to_string())
 }
