@@ -56,17 +56,38 @@ pub async fn fetch<'a, A, F>(ids: impl IntoIterator<Item = &'a str>, ask: impl F
 where
     F: Future<Output = Result<Response<A>, Status>>,
 {
-    let ids: Vec<&str> = ids.into_iter().filter(|id| !id.is_empty()).collect::<BTreeSet<_>>().into_iter().collect();
-    let calls = ids.chunks(MOST).map(|ids| ask(ids.iter().map(|id| (*id).to_owned()).collect()));
-    let answers = futures_util::future::join_all(calls).await;
-    let had = |answer: Result<Response<A>, Status>| match answer {
-        Ok(answer) => Some(answer.into_inner()),
+    let had = |answer: Result<A, Status>| match answer {
+        Ok(answer) => Some(answer),
         Err(status) => {
             tracing::warn!(code = ?status.code(), "a page is shown without what a service could not say");
             None
         }
     };
-    answers.into_iter().filter_map(had).collect()
+    answers(ids, ask).await.into_iter().filter_map(had).collect()
+}
+
+/// The same, or an error when not all can be had.
+pub async fn try_fetch<'a, A, F>(
+    ids: impl IntoIterator<Item = &'a str>,
+    ask: impl Fn(Vec<String>) -> F,
+) -> Result<Vec<A>, Status>
+where
+    F: Future<Output = Result<Response<A>, Status>>,
+{
+    answers(ids, ask).await.into_iter().collect()
+}
+
+async fn answers<'a, A, F>(
+    ids: impl IntoIterator<Item = &'a str>,
+    ask: impl Fn(Vec<String>) -> F,
+) -> Vec<Result<A, Status>>
+where
+    F: Future<Output = Result<Response<A>, Status>>,
+{
+    let ids: Vec<&str> = ids.into_iter().filter(|id| !id.is_empty()).collect::<BTreeSet<_>>().into_iter().collect();
+    let calls = ids.chunks(MOST).map(|ids| ask(ids.iter().map(|id| (*id).to_owned()).collect()));
+    let answers = futures_util::future::join_all(calls).await;
+    answers.into_iter().map(|answer| answer.map(Response::into_inner)).collect()
 }
 
 #[cfg(test)]

@@ -2,15 +2,17 @@
 //! calls of a window at once and spends them from memory, so most requests cost no round trip; while Redis is away
 //! each replica counts for itself.
 
-use std::net::IpAddr;
+use std::convert::Infallible;
 use std::str::FromStr;
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
-use axum::extract::Request;
+use axum::extract::{FromRequestParts, Request};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
+use kit::net::network;
 use moka::sync::Cache;
 use redis::Script;
 use redis::aio::ConnectionManager;
@@ -18,6 +20,7 @@ use redis::aio::ConnectionManager;
 use crate::address::Client;
 use crate::auth::Identity;
 use crate::dialect::{Dialect, Problem};
+use crate::routes::{Describe, Operation};
 
 /// What a call counts as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -27,7 +30,7 @@ pub enum Class {
     Relaxed,
     /// One's own account: asked on every page load, and a refusal logs the user out.
     Own,
-    /// Failed logins, per address and per account.
+    /// Logins that failed or are going on, per address and per account.
     Auth,
     /// Login attempts of Agrovet, per address.
     Login,
@@ -36,6 +39,8 @@ pub enum Class {
     /// Whatever sends a mail or an SMS.
     Email,
     Webhook,
+    /// Lists of ads by words: pages ask for them with each letter that is typed.
+    Ads,
 }
 
 /// Calls per window.
@@ -46,7 +51,7 @@ pub struct Rate {
 }
 
 impl Class {
-    const ALL: [(Class, &'static str, Rate); 10] = [
+    const ALL: [(Class, &'static str, Rate); 11] = [
         (Class::General, "general", Rate { calls: 100, seconds: 60 }),
         (Class::Strict, "strict", Rate { calls: 20, seconds: 60 }),
         (Class::Relaxed, "relaxed", Rate { calls: 200, seconds: 60 }),
@@ -57,6 +62,7 @@ impl Class {
         (Class::Upload, "upload", Rate { calls: 30, seconds: 60 }),
         (Class::Email, "email", Rate { calls: 3, seconds: 3600 }),
         (Class::Webhook, "webhook", Rate { calls: 1000, seconds: 60 }),
+        (Class::Ads, "ads", Rate { calls: 300, seconds: 60 }),
     ];
 
     fn name(self) -> &'static str {
@@ -176,7 +182,8 @@ fn portion(rate: Rate) -> u32 {
     (rate.calls / 20).max(1)
 }
 
-static COUNT: LazyLock<Script> = LazyLock::new(|| {
+/// Adds to a count that ends some seconds after its beginning, and says what it is then.
+pub(crate) static COUNT: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         "local n = redis.call('INCRBY', KEYS[1], ARGV[1])
          if n == tonumber(ARGV[1]) then redis.call('EXPIRE', KEYS[1], ARGV[2]) end
@@ -187,7 +194,7 @@ static COUNT: LazyLock<Script> = LazyLock::new(|| {
 /// Counts calls.
 pub struct Limiter {
     on: bool,
-    rates: [Rate; 10],
+    rates: [Rate; 11],
     redis: Option<ConnectionManager>,
     clock: kit::Clock,
     leases: Cache<(Class, Arc<str>), Arc<Mutex<Lease>>>,
@@ -210,94 +217,137 @@ impl Limiter {
 
     /// Counts one call of `who` and says whether it may go on.
     pub async fn hit(&self, class: Class, who: &str) -> Verdict {
-        self.ask(class, who, true).await
-    }
-
-    /// Whether another call of `who` would be allowed, without counting one.
-    pub async fn peek(&self, class: Class, who: &str) -> Verdict {
-        self.ask(class, who, false).await
-    }
-
-    async fn ask(&self, class: Class, who: &str, count: bool) -> Verdict {
-        let rate = self.rates[class as usize];
-        let now = self.clock.now().timestamp().unsigned_abs();
+        let (rate, now) = (self.rates[class as usize], self.now());
         let window = now / rate.seconds;
-        let lease = self.leases.get_with((class, who.into()), Arc::default);
+        let lease = self.lease(class, who);
         {
             let mut lease = lease.lock().expect("nothing panics under this lock");
             lease.enter(window);
-            if !self.on || (count && lease.spend()) || (!count && lease.left > 0) {
+            if !self.on || lease.spend() {
                 return lease.verdict(rate, now, true);
             }
             if lease.full {
                 return lease.verdict(rate, now, false);
             }
         }
-        let taken = if count { portion(rate) } else { 0 };
-        let key = format!("plaza:limit:{}:{who}:{window}", class.name());
-        let counted = self.count(&key, taken, rate.seconds).await;
+        let taken = portion(rate);
+        let counted = self.count(class, who, window, taken.into()).await;
         let mut lease = lease.lock().expect("nothing panics under this lock");
         lease.enter(window);
         // Without Redis we are alone, and the count is our own.
         let counted = counted.unwrap_or(lease.counted + u64::from(taken));
         lease.grant(rate, taken, counted);
-        let allowed = if count { lease.spend() } else { counted < u64::from(rate.calls) };
+        let allowed = lease.spend();
         lease.verdict(rate, now, allowed)
     }
 
-    async fn count(&self, key: &str, taken: u32, seconds: u64) -> Option<u64> {
+    fn now(&self) -> u64 {
+        self.clock.now().timestamp().unsigned_abs()
+    }
+
+    fn lease(&self, class: Class, who: &str) -> Arc<Mutex<Lease>> {
+        self.leases.get_with((class, who.into()), Arc::default)
+    }
+
+    /// Adds to the common count of a window; what it is then, if Redis answers.
+    async fn count(&self, class: Class, who: &str, window: u64, by: i64) -> Option<u64> {
         let mut redis = self.redis.clone()?;
-        let counted = if taken == 0 {
-            redis::cmd("GET").arg(key).query_async::<Option<u64>>(&mut redis).await.map(Option::unwrap_or_default)
-        } else {
-            COUNT.key(key).arg(taken).arg(seconds).invoke_async(&mut redis).await
-        };
+        let key = format!("plaza:limit:{}:{who}:{window}", class.name());
+        let seconds = self.rates[class as usize].seconds;
+        let counted = COUNT.key(key).arg(by).arg(seconds).invoke_async::<i64>(&mut redis).await;
         counted
             .inspect_err(|error| {
                 metrics::counter!("rate_limit_redis_errors_total").increment(1);
                 tracing::debug!(%error, "rate limits are counted here alone");
             })
             .ok()
+            .map(|counted| u64::try_from(counted).unwrap_or_default())
     }
 
-    /// For logins: refuses when one of `whose` has failed too often, and counts a failure when told so.
+    /// For logins: counts a try of each of `whose`, and refuses it when one of them has had enough. A try that does not
+    /// fail is forgiven. Were failures counted when they have happened, any number that come at once would get through.
     pub async fn watch(&self, class: Class, whose: Vec<String>) -> Result<Watch<'_>, Problem> {
-        if self.on {
-            for who in &whose {
-                let verdict = self.peek(class, who).await;
-                if !verdict.allowed {
-                    return Err(verdict.problem());
-                }
+        let window = self.now() / self.rates[class as usize].seconds;
+        let mut watch = Watch { limiter: self, class, window, counted: Vec::new() };
+        if !self.on {
+            return Ok(watch);
+        }
+        for who in whose {
+            let verdict = watch.count(&who, 1).await;
+            watch.counted.push(who);
+            if !verdict.allowed {
+                watch.forgive().await;
+                return Err(verdict.problem());
             }
         }
-        Ok(Watch { limiter: self, class, whose })
+        Ok(watch)
     }
 }
 
-/// Waits for the outcome of something whose failures are counted.
-#[must_use = "failures are to be counted"]
+/// A try whose outcome is waited for. It counts as failed, also if nobody waits to the end.
+#[must_use = "what did not fail is forgiven"]
 pub struct Watch<'l> {
     limiter: &'l Limiter,
     class: Class,
-    whose: Vec<String>,
+    window: u64,
+    counted: Vec<String>,
 }
 
 impl Watch<'_> {
-    pub async fn failed(self) {
-        if self.limiter.on {
-            for who in &self.whose {
-                self.limiter.hit(self.class, who).await;
-            }
+    /// Takes the try back.
+    pub async fn forgive(self) {
+        for who in &self.counted {
+            self.count(who, -1).await;
         }
+    }
+
+    /// Adds to somebody's tries, which are counted in common, or without Redis by us alone.
+    async fn count(&self, who: &str, by: i64) -> Verdict {
+        let Self { limiter, class, window, .. } = *self;
+        let rate = limiter.rates[class as usize];
+        let counted = limiter.count(class, who, window, by).await;
+        let lease = limiter.lease(class, who);
+        let mut lease = lease.lock().expect("nothing panics under this lock");
+        // What is taken back after the end of its window is no part of the next one.
+        if by > 0 || lease.window == window {
+            lease.enter(window);
+            lease.counted = counted.unwrap_or(lease.counted.saturating_add_signed(by));
+        }
+        lease.verdict(rate, limiter.now(), lease.counted <= u64::from(rate.calls))
     }
 }
 
-/// Whom a call is counted for: the user, or the address when nobody is signed in. An IPv6 customer has a whole /64.
+/// Whom a call is counted for: the user, or the network when nobody is signed in.
 pub fn payer(identity: Option<&Identity>, client: Client) -> String {
-    match (identity.and_then(Identity::caller), client.ip) {
-        (Some(caller), _) => format!("user:{}", caller.id),
-        (None, IpAddr::V4(ip)) => format!("ip:{ip}"),
-        (None, IpAddr::V6(ip)) => format!("ip:{:x}", ip.to_bits() >> 64),
+    match identity.and_then(Identity::caller) {
+        Some(caller) => format!("user:{}", caller.id),
+        None => format!("ip:{}", network(client.ip)),
+    }
+}
+
+/// Who asks, for a handler that sees only by what is asked whether the call counts.
+pub struct Payer(String);
+
+impl Payer {
+    /// Counts the call, and refuses it when there were too many.
+    pub async fn pay(&self, limiter: &Limiter, class: Class) -> Result<(), Problem> {
+        let verdict = limiter.hit(class, &self.0).await;
+        if verdict.allowed { Ok(()) } else { Err(verdict.problem()) }
+    }
+}
+
+impl<D: Dialect> FromRequestParts<D> for Payer {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &D) -> Result<Self, Infallible> {
+        let client = parts.extensions.get().copied().unwrap_or(Client::UNKNOWN);
+        Ok(Self(payer(parts.extensions.get(), client)))
+    }
+}
+
+impl Describe for Payer {
+    fn describe(operation: &mut Operation) {
+        operation.answer(429, "Too many calls");
     }
 }
 
@@ -316,6 +366,7 @@ pub async fn guard<D: Dialect>(dialect: D, class: Class, request: Request, next:
 
 #[cfg(test)]
 mod tests {
+    use futures_util::future::join_all;
     use proptest::prelude::*;
 
     use super::*;
@@ -351,18 +402,38 @@ mod tests {
 
     #[tokio::test]
     async fn only_failures_are_counted_by_a_watch() {
-        let limiter =
-            Limiter::new(true, &[Setting(Class::Auth, Rate { calls: 2, seconds: 300 })], None, kit::Clock::default());
+        let limiter = of_logins(2);
+        let watch =
+            async |whose: &[&str]| limiter.watch(Class::Auth, whose.iter().map(|&who| who.to_owned()).collect()).await;
         for _ in 0..5 {
-            let _ = limiter.watch(Class::Auth, vec!["ip:1".into()]).await.unwrap();
+            watch(&["ip:1"]).await.unwrap().forgive().await;
         }
         for _ in 0..2 {
-            limiter.watch(Class::Auth, vec!["ip:1".into(), "email:a".into()]).await.unwrap().failed().await;
+            drop(watch(&["ip:1", "email:a"]).await.unwrap());
         }
-        assert!(matches!(
-            limiter.watch(Class::Auth, vec!["email:a".into()]).await,
-            Err(Problem::Limited { limit: 2, .. })
-        ));
+        assert!(matches!(watch(&["email:a"]).await, Err(Problem::Limited { limit: 2, .. })));
+        // What is refused for one reason counts for none.
+        for _ in 0..5 {
+            assert!(watch(&["ip:2", "email:a"]).await.is_err());
+        }
+        assert!(watch(&["ip:2"]).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn of_tries_that_come_at_once_no_more_than_the_limit_get_through() {
+        let limiter = of_logins(10);
+        let tries = (0..50).map(|_| limiter.watch(Class::Auth, vec!["ip:1".into()]));
+        let through: Vec<_> = join_all(tries).await.into_iter().flatten().collect();
+        assert_eq!(through.len(), 10);
+        // One of them was right after all.
+        through.into_iter().next().unwrap().forgive().await;
+        assert!(limiter.watch(Class::Auth, vec!["ip:1".into()]).await.is_ok());
+        assert!(limiter.watch(Class::Auth, vec!["ip:1".into()]).await.is_err());
+    }
+
+    fn of_logins(calls: u32) -> Limiter {
+        let clock = kit::Clock::fixed(chrono::DateTime::from_timestamp(600_000, 0).unwrap());
+        Limiter::new(true, &[Setting(Class::Auth, Rate { calls, seconds: 300 })], None, clock)
     }
 
     proptest! {

@@ -28,6 +28,7 @@ use crate::agrovet::users::{fetch, whole_place};
 use crate::agrovet::{Agrovet, Error, Result, price, time};
 use crate::form::{Decimal, Fields, Form, Wrong};
 use crate::input::{Input, Path, Query};
+use crate::limit::{Class, Payer};
 use crate::routes::{Created, Describe, NoContent, Operation};
 
 /// The wire words of conditions.
@@ -118,11 +119,28 @@ fn word<T: PartialEq>(words: &[(&'static str, T)], of: T) -> &'static str {
 
 /// Ads with the names of their publishers and their pictures: two calls at once, whatever the number of ads.
 async fn show(edge: &Edge, base: &Base, ads: Vec<Ad>) -> Vec<Add> {
-    let publishers: Vec<&str> = ads.iter().map(|ad| ad.publisher_id.as_str()).collect();
-    let pictures = ads.iter().flat_map(|ad| ad.main_image_id.iter().chain(&ad.secondary_image_ids));
-    let pictures: Vec<&str> = pictures.map(String::as_str).collect();
-    let (people, files) = tokio::join!(batch::people(edge, publishers), batch::files(edge, pictures));
+    let (people, files) = tokio::join!(batch::people(edge, publishers(&ads)), batch::files(edge, pictures(&ads)));
     ads.into_iter().map(|ad| Add::of(ad, &people, &files, base)).collect()
+}
+
+/// The same for somebody who may change them, with all pictures or not at all.
+async fn show_whole(edge: &Edge, base: &Base, ads: Vec<Ad>) -> Result<Vec<Add>> {
+    let (people, files) = tokio::join!(batch::people(edge, publishers(&ads)), batch::all_files(edge, pictures(&ads)));
+    let files = files?;
+    Ok(ads.into_iter().map(|ad| Add::of(ad, &people, &files, base)).collect())
+}
+
+fn publishers(ads: &[Ad]) -> Vec<&str> {
+    ads.iter().map(|ad| ad.publisher_id.as_str()).collect()
+}
+
+fn pictures(ads: &[Ad]) -> Vec<&str> {
+    let pictures = ads.iter().flat_map(|ad| ad.main_image_id.iter().chain(&ad.secondary_image_ids));
+    pictures.map(String::as_str).collect()
+}
+
+async fn show_own(edge: &Edge, base: &Base, ad: Ad) -> Result<Add> {
+    Ok(show_whole(edge, base, vec![ad]).await?.pop().expect("as many as were given"))
 }
 
 async fn show_one(edge: &Edge, base: &Base, ad: Ad) -> Add {
@@ -209,9 +227,14 @@ pub async fn list(
     State(edge): State<Agrovet>,
     base: Base,
     _: Option<Caller>,
+    payer: Payer,
     page: Page,
     Query(Filter(filter)): Query<Filter>,
 ) -> Result<Json<Paged<Add>>> {
+    if !filter.search.is_empty() {
+        // Words cost more than ten milliseconds of a processor, other lists next to nothing.
+        payer.pay(&edge.limiter, Class::Ads).await?;
+    }
     let paged = page
         .fetch(|page_size, skip| {
             let request = ListAdsRequest { page_size, skip, ..filter.clone() };
@@ -230,10 +253,14 @@ pub async fn list(
 pub async fn retrieve(
     State(edge): State<Agrovet>,
     base: Base,
-    _: Option<Caller>,
+    caller: Option<Caller>,
     Path(id): Path<i64>,
 ) -> Result<Json<Add>> {
     let ad = edge.ads().get_ad(GetAdRequest { id }).await?.into_inner();
+    let changes = |caller: Caller| caller.may_act_for(ad.publisher_id.parse().unwrap_or_default()).is_ok();
+    if caller.is_some_and(changes) {
+        return Ok(Json(show_own(&edge, &base, ad).await?));
+    }
     Ok(Json(show_one(&edge, &base, ad).await))
 }
 
@@ -245,7 +272,7 @@ fn not_signed_in(caller: Option<Caller>) -> Result<Caller> {
 pub async fn mine(State(edge): State<Agrovet>, base: Base, caller: Option<Caller>) -> Result<Json<Vec<Add>>> {
     not_signed_in(caller)?;
     let ads = edge.ads().list_own_ads(ListOwnAdsRequest {}).await?.into_inner().ads;
-    Ok(Json(show(&edge, &base, ads).await))
+    Ok(Json(show_whole(&edge, &base, ads).await?))
 }
 
 pub async fn following(State(edge): State<Agrovet>, base: Base, caller: Option<Caller>) -> Result<Json<Vec<Add>>> {
@@ -526,7 +553,7 @@ pub async fn update(
     };
     let secondary = said.secondary_images.as_deref();
     let ad = edge.ads().update_ad(request).await.map_err(|refusal| Said::refused(said.category, secondary, refusal))?;
-    Ok(Json(show_one(&edge, &base, ad.into_inner()).await))
+    Ok(Json(show_own(&edge, &base, ad.into_inner()).await?))
 }
 
 pub async fn delete(State(edge): State<Agrovet>, Target(ad): Target) -> Result<NoContent> {

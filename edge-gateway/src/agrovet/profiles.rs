@@ -25,7 +25,7 @@ use crate::address::Base;
 use crate::agrovet::media::{Media, first_price};
 use crate::agrovet::page::{Page, Paged, Search};
 use crate::agrovet::profiles::forms::{Change, InState, Make, Narrowed, Pictures, Replace, Review, Stars, Written};
-use crate::agrovet::profiles::shown::{Shown, Specialist, show};
+use crate::agrovet::profiles::shown::{Shown, Specialist, show, show_whole};
 use crate::agrovet::users::{Staff, drop_file};
 use crate::agrovet::{Agrovet, Error, On, Result};
 use crate::dialect::Problem;
@@ -94,6 +94,11 @@ async fn one<K: Shown>(edge: &Edge, base: &Base, profile: v1::Profile) -> Result
     show(edge, base, vec![profile]).await.pop().ok_or_else(|| Error::detail(404, NOT_FOUND))
 }
 
+/// For those who may write it.
+async fn whole<K: Shown>(edge: &Edge, base: &Base, profile: v1::Profile) -> Result<K> {
+    show_whole(edge, base, profile).await?.ok_or_else(|| Error::detail(404, NOT_FOUND))
+}
+
 pub async fn list<K: Shown>(
     State(edge): State<Agrovet>,
     base: Base,
@@ -131,12 +136,16 @@ pub async fn list<K: Shown>(
 pub async fn retrieve<K: Shown>(
     State(edge): State<Agrovet>,
     base: Base,
-    _: Caller,
+    caller: Caller,
     Path(number): Path<i64>,
 ) -> Result<Json<K>> {
     let user_id = user_id(&edge, number).await?.to_string();
     let profile = edge.profiles().get_profile(GetProfileRequest { user_id }).await?.into_inner();
-    Ok(Json(one(&edge, &base, profile).await?))
+    let shown = match caller.number == number || caller.admin() {
+        true => whole(&edge, &base, profile).await?,
+        false => one(&edge, &base, profile).await?,
+    };
+    Ok(Json(shown))
 }
 
 pub async fn create<K: Shown>(
@@ -180,7 +189,7 @@ async fn write<K: Shown>(
     let input = Some(written.resolved(edge, owner).await?);
     let request = UpdateProfileRequest { user_id: owner.to_string(), input, create_missing };
     let answer = edge.profiles().update_profile(request).await?.into_inner();
-    let object = one(edge, base, answer.profile.unwrap_or_default()).await?;
+    let object = whole(edge, base, answer.profile.unwrap_or_default()).await?;
     Ok(Upserted { created: answer.created, object })
 }
 

@@ -65,20 +65,16 @@ impl From<Tokens> for Token {
 }
 
 pub async fn login(State(edge): State<Conectar>, client: Client, Input(form): Input<Login>) -> Result<Json<Token>> {
-    // Counted per address and per account, and only when it fails: the frontend repeats a failed login by itself.
+    // Counted per address and per account, and forgiven unless it fails: the frontend repeats a failed login by itself.
     let whose = vec![payer(None, client), format!("email:{}", form.email.to_lowercase())];
     let watch = edge.limiter.watch(Class::Auth, whose).await?;
     let Login { email, password, second_factor } = form;
     let request = LogInRequest { login: Some(Name::Email(email)), password, second_factor };
-    let answer = match edge.sessions().log_in(request).await.map_err(Error::from) {
-        Ok(answer) => answer.into_inner(),
-        Err(error) => {
-            if matches!(error.reason(), "BAD_CREDENTIALS" | "BAD_SECOND_FACTOR") {
-                watch.failed().await;
-            }
-            return Err(error);
-        }
-    };
+    let answer = edge.sessions().log_in(request).await.map_err(Error::from);
+    if !answer.as_ref().is_err_and(|error| matches!(error.reason(), "BAD_CREDENTIALS" | "BAD_SECOND_FACTOR")) {
+        watch.forgive().await;
+    }
+    let answer = answer?.into_inner();
     metrics::counter!("users_login_total", "user_type" => rol(Roles::from_numbers(&answer.roles))).increment(1);
     Ok(Json(answer.tokens.unwrap_or_default().into()))
 }

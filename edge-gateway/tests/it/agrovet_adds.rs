@@ -26,7 +26,7 @@ impl World {
     }
 
     /// Stores a picture; its number.
-    async fn picture(&self, token: Option<&str>, shade: u8) -> i64 {
+    pub(crate) async fn picture(&self, token: Option<&str>, shade: u8) -> i64 {
         let request = self.post("/api/media/").multipart(form("image", "toro.jpg", photo(shade)));
         let request = match token {
             Some(token) => request.bearer_auth(token),

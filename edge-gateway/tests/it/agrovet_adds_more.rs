@@ -8,6 +8,34 @@ use crate::story::Story;
 use crate::world::{Person, World};
 
 #[tokio::test]
+async fn lists_of_ads_by_words_are_counted_and_others_are_not() {
+    let world = World::with(&["--rate-limits", "on", "--rate-limit", "ads=2/86400"]).await;
+    let ana = world.agrovet("Ana", "59170000001", "Specialist").await;
+    let list = async |query: &str| world.ask(world.get(&format!("/api/adds/?{query}"))).await;
+    assert_eq!([list("search=toro").await.status, list("q=tor").await.status], [200, 200]);
+    let excess = list("q=to").await;
+    let words = "Solicitud fue regulada (throttled).";
+    assert_eq!((excess.status, &excess.body), (429, &json!({ "detail": words })));
+    assert!(excess.header("retry-after").parse::<u64>().is_ok_and(|wait| (1..=86_400).contains(&wait)), "{excess}");
+    for query in ["", "q=&search=", "category=24&ordering=price"] {
+        assert_eq!(list(query).await.status, 200, "{query}");
+    }
+    // Who is signed in is counted as a person.
+    assert_eq!(world.read("/api/adds/?q=toro", &ana.token).await.status, 200);
+    let document = world.ask(world.get("/openapi/agrovet.json")).await.body;
+    assert!(document["paths"]["/api/adds"]["get"]["responses"]["429"].is_object());
+}
+
+#[tokio::test]
+async fn a_page_that_asks_with_each_letter_for_a_minute_is_served() {
+    let world = World::with(&["--rate-limits", "on"]).await;
+    for n in 0..120 {
+        let answer = world.ask(world.get(&format!("/api/adds/?q={}", &"semental de raza"[..1 + n % 16]))).await;
+        assert_eq!(answer.status, 200, "{n}: {answer}");
+    }
+}
+
+#[tokio::test]
 async fn categories_are_read_by_all_and_written_by_staff() {
     let world = World::start().await;
     let ana = world.agrovet("Ana", "59170000001", "Specialist").await;

@@ -272,3 +272,44 @@ async fn stars_make_points_and_puntuations() {
     assert_eq!(shown.body["specialist_profile"]["puntuations"], json!(4.5));
     insta::assert_snapshot!(story);
 }
+
+#[tokio::test]
+async fn who_may_send_it_back_is_shown_nothing_without_its_pictures() {
+    let world = World::start().await;
+    let (ana, beto) = specialists(&world).await;
+    let upload = Form::new().part("images", picture("a.jpg", 1));
+    let path = "/api/profiles/specialists/2/";
+    let stored = world
+        .post(&format!("{path}upload_work_images/"))
+        .bearer_auth(&ana.token)
+        .multipart(upload)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(stored.status(), 201);
+    let picture = world.picture(Some(&ana.token), 2).await;
+    let image = world.picture(Some(&ana.token), 3).await;
+    world.offers(&ana, json!({ "main_image_id": image, "secondary_image_ids": [picture] })).await;
+
+    world.databases["media"].set_away(true).await;
+    let own = ["/api/profiles/specialists/2/", "/api/adds/1/", "/api/adds/my_adds/"];
+    for path in own {
+        assert_eq!(world.read(path, &ana.token).await.status, 503, "{path}");
+    }
+    // Whoever only reads has the rest.
+    let read = world.read(path, &beto.token).await;
+    assert_eq!((read.status, &read.body["work_images_ids"]), (200, &json!([])));
+    let read = world.anybody("/api/adds/1/").await;
+    assert_eq!((read.status, &read.body["secondary_images"]), (200, &json!([])));
+
+    world.databases["media"].set_away(false).await;
+    let limit = std::time::Duration::from_secs(30);
+    for path in own {
+        testkit::within(limit, "media is back", async || world.read(path, &ana.token).await.status == 200).await;
+    }
+    let shown = world.read(path, &ana.token).await.body;
+    assert_eq!(shown["work_images_ids"].as_array().unwrap().len(), 1);
+    assert_eq!(world.call(Method::PATCH, path, &ana.token, shown.clone()).await.body, shown);
+    let shown = world.read("/api/adds/1/", &ana.token).await.body;
+    assert_eq!(shown["secondary_images"][0]["id"], json!(picture));
+}

@@ -1,5 +1,6 @@
 //! Conectar: registration, login, passwords, sessions, devices.
 
+use futures_util::future::join_all;
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
@@ -150,6 +151,16 @@ async fn only_failed_logins_count_against_an_address() {
     story.tell("the right password", &refused);
     assert_eq!(world.ask(login(&world, "eva@example.com", "otra cosa")).await.status, 429);
     insta::assert_snapshot!(story);
+}
+
+#[tokio::test]
+async fn of_fifty_wrong_logins_at_once_no_more_than_the_limit_are_looked_at() {
+    let world = World::with(&["--rate-limits", "on", "--rate-limit", "auth=10/86400"]).await;
+    // Names that nobody has: by their own number none of them would be closed.
+    let tries = (0..50).map(|n| world.ask(login(&world, &format!("nadie{n}@example.com"), "otra cosa")));
+    let statuses: Vec<_> = join_all(tries).await.into_iter().map(|answer| answer.status).collect();
+    assert_eq!(statuses.iter().filter(|status| **status == 401).count(), 10, "{statuses:?}");
+    assert_eq!(statuses.iter().filter(|status| **status == 429).count(), 40, "{statuses:?}");
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use proto::profiles::v1::profile::Details;
 use proto::profiles::v1::{self, Credential, ProfileKind};
 use proto::users::v1::User;
 use serde::Serialize;
+use tonic::Status;
 use utoipa::ToSchema;
 
 use crate::Edge;
@@ -260,6 +261,14 @@ pub async fn show<K: Shown>(edge: &Edge, base: &Base, profiles: Vec<v1::Profile>
         K::of(profile, display, &files, base)
     });
     shown.collect()
+}
+
+/// A profile for somebody who may write it, with all of its files or not at all; nothing for one of another kind.
+pub async fn show_whole<K: Shown>(edge: &Edge, base: &Base, profile: v1::Profile) -> Result<Option<K>, Status> {
+    let (people, files) =
+        tokio::join!(batch::people(edge, [profile.user_id.as_str()]), batch::all_files(edge, file_ids(&profile)));
+    let display = display(&people, &profile);
+    Ok(K::of(profile, display, &files?, base))
 }
 
 fn display(people: &People, profile: &v1::Profile) -> String {
