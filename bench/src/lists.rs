@@ -36,6 +36,8 @@ use crate::{machine, report, run};
 const PASSWORD: &str = "Plaza-demo-1";
 /// As the edge asks for them in lists.
 const WITH_COMMENTS: Option<CommentDepth> = Some(CommentDepth { top: 5, replies: 3, levels: 5 });
+/// As the edge asks for them with a post by itself.
+const WITH_ALL_COMMENTS: Option<CommentDepth> = Some(CommentDepth { top: 100, replies: 100, levels: 10 });
 /// The page that is compared with the first.
 const DEEP: usize = 10_000;
 
@@ -333,8 +335,7 @@ impl Asker {
                 posts.list_relevant(request).await?.into_inner().posts.len()
             }
             Ask::Post => {
-                let comments = Some(CommentDepth { top: 20, replies: 10, levels: 5 });
-                posts.get_post(GetPostRequest { id: somewhere, comments }).await?;
+                posts.get_post(GetPostRequest { id: somewhere, comments: WITH_ALL_COMMENTS }).await?;
                 1
             }
             Ask::Thread => {

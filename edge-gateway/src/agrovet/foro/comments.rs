@@ -149,7 +149,7 @@ pub async fn of_post(
     Query(Siblings { parent, page_token }): Query<Siblings>,
 ) -> Result<Json<Paged<Comment>>> {
     let ask = |top: i32, skip: i32, page_token: String| {
-        let depth = Some(CommentDepth { top, ..ALONE });
+        let depth = Some(CommentDepth { top, replies: 10, levels: 5 });
         let request = GetThreadRequest { post_id, parent_id: parent, page_token, depth, skip };
         let mut comments = edge.comments();
         async move { comments.get_thread(request).await.map(|answer| answer.into_inner()) }

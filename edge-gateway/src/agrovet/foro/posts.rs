@@ -5,6 +5,7 @@ use axum::Json;
 use axum::extract::State;
 use http::Method;
 use kit::identity::Caller;
+use kit::net::network;
 use kit::seal;
 use proto::forum::v1::{
     self, CommentDepth, CreatePostRequest, DeletePostRequest, GetCommunityRequest, GetPostRequest, ListFeedRequest,
@@ -29,8 +30,8 @@ use crate::form::{Fields, Form};
 use crate::input::{Input, Path, Query};
 use crate::routes::{Created, NoContent};
 
-/// How much of its comments a post brings along.
-pub const ALONE: CommentDepth = CommentDepth { top: 20, replies: 10, levels: 5 };
+/// How much of its comments a post brings along: as much as an answer may have, because the frontend knows no next page.
+pub const ALONE: CommentDepth = CommentDepth { top: 100, replies: 100, levels: 10 };
 /// The same for each post of a list.
 pub const IN_LIST: CommentDepth = CommentDepth { top: 5, replies: 3, levels: 5 };
 
@@ -262,7 +263,7 @@ pub async fn retrieve(
 /// signed out only a hash of the address is told.
 fn count_view(edge: &Edge, client: Client, id: i64) {
     let key = edge.config.mesh.secret.derive("forum views");
-    let visitor = seal::hex(&seal::hmac(&key, client.ip.to_string().as_bytes())[..16]);
+    let visitor = seal::hex(&seal::hmac(&key, network(client.ip).to_string().as_bytes())[..16]);
     let mut posts = edge.posts();
     let view = async move {
         if let Err(status) = posts.view_post(ViewPostRequest { id, visitor }).await {
