@@ -49,8 +49,8 @@ const REMEMBERED: u64 = 500_000;
 pub struct Clients {
     /// By the name in the contracts' packages: `plaza.users.v1` belongs to `users`.
     peers: Arc<[(&'static str, Peer)]>,
-    /// `chat` again, on connections that sockets have for themselves.
-    sockets: Peer,
+    /// The same, on connections that streams have for themselves.
+    streams: Arc<[(&'static str, Peer)]>,
     ids: Cache<i64, Uuid>,
 }
 
@@ -68,12 +68,18 @@ impl Clients {
 
     pub fn new(mesh: &Mesh) -> Self {
         let peers = Self::SERVICES.map(|name| (name, mesh.peer(name))).into();
-        Self { peers, sockets: mesh.peer_for_streams("chat"), ids: Cache::new(REMEMBERED) }
+        let streams = Self::SERVICES.map(|name| (name, mesh.peer_for_streams(name))).into();
+        Self { peers, streams, ids: Cache::new(REMEMBERED) }
     }
 
     /// For the streams behind sockets.
     pub fn chat_streams(&self) -> ChatServiceClient<Peer> {
-        ChatServiceClient::new(self.sockets.clone())
+        ChatServiceClient::new(self.stream("chat").clone())
+    }
+
+    /// For files, whose readers may be slow.
+    pub fn files(&self) -> MediaServiceClient<Peer> {
+        MediaServiceClient::new(self.stream("media").clone())
     }
 
     clients! {
@@ -108,11 +114,20 @@ impl Clients {
 
     /// The service that owns a package, if it is one of this release.
     pub fn owner(&self, domain: &str) -> Option<&Peer> {
-        self.peers.iter().find(|(name, _)| *name == domain).map(|(_, peer)| peer)
+        find(&self.peers, domain)
+    }
+
+    /// The same for calls that are streams.
+    pub fn owner_for_streams(&self, domain: &str) -> Option<&Peer> {
+        find(&self.streams, domain)
     }
 
     fn peer(&self, name: &'static str) -> &Peer {
         self.owner(name).expect("the names above are in SERVICES")
+    }
+
+    fn stream(&self, name: &'static str) -> &Peer {
+        self.owner_for_streams(name).expect("the names above are in SERVICES")
     }
 
     pub fn peers(&self) -> impl Iterator<Item = &(&'static str, Peer)> {
@@ -135,4 +150,8 @@ impl Clients {
         self.ids.insert(user.number, id);
         Ok(id)
     }
+}
+
+fn find<'p>(peers: &'p [(&'static str, Peer)], domain: &str) -> Option<&'p Peer> {
+    peers.iter().find(|(name, _)| *name == domain).map(|(_, peer)| peer)
 }

@@ -1,5 +1,6 @@
 //! `/uploads/…`: files as `media` streams them, with ranges, entity tags and cache headers. Bytes pass through in
-//! chunks; none is held.
+//! chunks, as fast as they are read, on connections that streams have for themselves. A file holds a place of its own
+//! while it is read.
 
 use axum::Router;
 use axum::body::Body;
@@ -19,8 +20,11 @@ use proto::media::v1::{FileHeader, ReadFileRequest, ReadFileResponse};
 use tonic::{Status, Streaming};
 use url::form_urlencoded;
 
+use crate::address::Client;
 use crate::conectar::Error;
 use crate::etag;
+use crate::front::overloaded;
+use crate::held::Held;
 use crate::platform::Platform;
 
 pub fn router() -> Router<Platform> {
@@ -38,7 +42,8 @@ struct Asked {
 
 const WHOLE: Asked = Asked { offset: 0, length: 0 };
 
-async fn read(State(edge): State<Platform>, request: Request) -> Result<Response, Error> {
+async fn read(State(edge): State<Platform>, client: Client, request: Request) -> Result<Response, Error> {
+    let Some(place) = edge.downloads.take(client.ip) else { return Ok(overloaded::<Platform>()) };
     let (head, headers) = (request.method() == Method::HEAD, request.headers());
     let path = request.uri().path().to_owned();
     let signature = form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes())
@@ -48,7 +53,7 @@ async fn read(State(edge): State<Platform>, request: Request) -> Result<Response
     let open = async |asked: Asked| {
         let Asked { offset, length } = asked;
         let request = ReadFileRequest { path: path.clone(), signature: signature.clone(), offset, length };
-        begin(edge.media().read_file(request).await?.into_inner()).await
+        begin(edge.files().read_file(request).await?.into_inner()).await
     };
 
     let asked = headers.get(RANGE).and_then(|range| parse(range.to_str().ok()?));
@@ -81,11 +86,7 @@ async fn read(State(edge): State<Platform>, request: Request) -> Result<Response
     let body = match status {
         StatusCode::NOT_MODIFIED => Body::empty(),
         _ if head => Body::empty(),
-        _ => Body::from_stream(rest.filter_map(async |message| match message {
-            Ok(ReadFileResponse { part: Some(Part::Chunk(chunk)) }) => Some(Ok(chunk)),
-            Ok(_) => None,
-            Err(status) => Some(Err(std::io::Error::other(status))),
-        })),
+        _ => Held::wrap(chunks(rest), place, Some(edge.config.read_pause())),
     };
     let mut response = (status, body).into_response();
     describe(response.headers_mut(), &file, tag, modified, status);
@@ -97,6 +98,14 @@ async fn begin(mut stream: Streaming<ReadFileResponse>) -> Result<(FileHeader, S
         Some(ReadFileResponse { part: Some(Part::Header(header)) }) => Ok((header, stream)),
         _ => Err(Status::internal("media began a file without its header")),
     }
+}
+
+fn chunks(rest: Streaming<ReadFileResponse>) -> Body {
+    Body::from_stream(rest.filter_map(async |message| match message {
+        Ok(ReadFileResponse { part: Some(Part::Chunk(chunk)) }) => Some(Ok(chunk)),
+        Ok(_) => None,
+        Err(status) => Some(Err(std::io::Error::other(status))),
+    }))
 }
 
 fn unchanged(headers: &HeaderMap, tag: &str, modified: &str) -> bool {

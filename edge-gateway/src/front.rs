@@ -292,11 +292,7 @@ fn accepts(headers: &HeaderMap, kinds: &[&str]) -> bool {
 async fn admit<D: Dialect>(State(dialect): State<D>, mut request: Request, next: Next) -> Response {
     // 1. Room? Refusing at once is kinder than a queue whose answers come too late.
     let client = request.extensions().get().copied().unwrap_or(Client::UNKNOWN);
-    let Some(_place) = dialect.places.take(client.ip) else {
-        let mut refusal = problem::<D>(Problem::Overloaded);
-        refusal.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
-        return refusal;
-    };
+    let Some(_place) = dialect.places.take(client.ip) else { return overloaded::<D>() };
     let pause = dialect.config.body_pause();
     request = request.map(|body| Brisk::wrap(body, pause));
 
@@ -340,6 +336,13 @@ pub(crate) fn limited<D: Dialect>(dialect: &D, class: Class, handler: MethodRout
     }
     let dialect = dialect.clone();
     handler.layer(from_fn(move |request, next| limit::guard(dialect.clone(), class, request, next)))
+}
+
+/// What is said when there is no place.
+pub(crate) fn overloaded<D: Dialect>() -> Response {
+    let mut refusal = problem::<D>(Problem::Overloaded);
+    refusal.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    refusal
 }
 
 fn problem<D: Dialect>(problem: Problem) -> Response {

@@ -2,20 +2,23 @@
 //! package, as it came. What a client says of itself in headers is thrown away, and what the edge found out put in its
 //! place.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
-use http::StatusCode;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderMap, StatusCode};
 use http_body_util::{BodyStream, StreamBody};
-use kit::access::{self, Methods};
+use kit::Peer;
+use kit::access::{self, Method, Methods};
 use kit::context::{self, Context};
 use kit::error::{denied, exhausted, unauthenticated, unavailable};
 use proto::access::v1::Who;
 use tonic::service::Routes;
 use tonic::{Code, Status};
+use tonic_health::ServingStatus;
 use tonic_web::GrpcWebLayer;
 use tower::{Layer, Service, ServiceExt};
 
@@ -24,7 +27,9 @@ use crate::address::Client;
 use crate::auth::Identity;
 use crate::cors::Cors;
 use crate::dialect::{Credentials, Problem};
+use crate::held::Held;
 use crate::limit::{Class, payer};
+use crate::places::Place;
 use crate::socket::Farewell;
 use crate::upload::Brisk;
 
@@ -32,6 +37,30 @@ const GRPC_WEB_TEXT: &[u8] = b"application/grpc-web-text";
 
 /// Headers that only the mesh may set.
 const OURS: &[&str] = &[context::CLIENT_IP, context::CLIENT_DEVICE, "l5d-client-id", "cookie"];
+
+/// How a call is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// Asked and answered once, within our deadline.
+    Request,
+    /// Lasts as long as it is sent, and may pause.
+    Upload,
+    /// Begins within our deadline and lasts as long as it is read; ends when its reader takes nothing for long.
+    File,
+    /// Lasts as long as both sides like, and says farewell when the edge stops.
+    Stream,
+}
+
+impl Way {
+    fn of(method: &Method, domain: &str) -> Self {
+        match (method.server_streaming, method.client_streaming) {
+            (true, _) if domain == "chat" => Self::Stream,
+            (true, _) => Self::File,
+            (false, true) => Self::Upload,
+            (false, false) => Self::Request,
+        }
+    }
+}
 
 /// The proxy.
 pub struct GrpcProxy {
@@ -53,7 +82,13 @@ impl GrpcProxy {
             max_age: "86400",
             stranger: StatusCode::FORBIDDEN,
         };
-        let (_, health) = tonic_health::server::health_reporter();
+        let (reporter, health) = tonic_health::server::health_reporter();
+        let stop = edge.stop.clone();
+        tokio::spawn(async move {
+            stop.cancelled().await;
+            // Who asks while the edge drains shall go elsewhere.
+            reporter.set_service_status("", ServingStatus::NotServing).await;
+        });
         let mut own = Routes::new(health);
         if edge.config.public_reflection {
             let reflection = || {
@@ -94,48 +129,73 @@ impl GrpcProxy {
         }
         let unknown = || Status::new(Code::Unimplemented, "no such method");
         let method = self.methods.get(path).ok_or_else(unknown)?;
-        if method.who == Who::Peer {
-            return Err(denied("PEERS_ONLY", "only services may call this").into());
-        }
         // `/plaza.users.v1.UserService/GetUser` belongs to `users`.
         let domain = path.strip_prefix("/plaza.").and_then(|rest| rest.split('.').next()).unwrap_or_default();
-        let peer = self.edge.owner(domain).ok_or_else(unknown)?.clone();
-        // Others end by themselves: a file has been read, an upload has been answered.
-        let lasting = method.server_streaming && domain == "chat";
-
-        let identity = Identity::of(request.headers(), &["bearer"], &self.edge.verifier).await;
-        let client = request.extensions().get().copied().unwrap_or(Client::UNKNOWN);
-        self.limit(path, &identity, client).await?;
-        let authorization = match identity {
-            Identity::Known { bearer, .. } => Some(bearer),
-            // A public RPC takes an invalid token for none. For the others this is where an outsider is stopped: the
-            // services see a call of the edge's, and let the edge do what they would let no stranger do.
-            Identity::Unknown(_) if method.who == Who::Public => None,
-            Identity::Unknown(why) => return Err(stranger(why).into()),
+        let way = Way::of(method, domain);
+        let peer = match way {
+            Way::Request => self.edge.owner(domain),
+            _ => self.edge.owner_for_streams(domain),
         };
+        let peer = peer.ok_or_else(unknown)?.clone();
+
+        let client = request.extensions().get().copied().unwrap_or(Client::UNKNOWN);
+        let authorization = self.admit(method, request.headers(), client).await?;
+        let place = self.place(way, client)?;
         for name in OURS {
             request.headers_mut().remove(*name);
         }
         request.headers_mut().remove(AUTHORIZATION);
-
-        let mut context = Context { authorization, ..context::current() };
-        // Streams live as long as they are needed, and pause; only calls that answer once hold a place, have our
-        // deadline, and must send their body without long pauses.
-        let _place = if method.client_streaming || method.server_streaming {
-            context.deadline = None;
-            None
-        } else {
-            let full = || exhausted("OVERLOADED", "too many requests at once", Duration::from_secs(1));
-            let place = self.edge.places.take(client.ip).ok_or_else(full)?;
+        if !method.client_streaming {
             request = request.map(|body| Brisk::wrap(body, self.edge.config.body_pause()));
-            Some(place)
+        }
+        let mut context = Context { authorization, ..context::current() };
+        if matches!(way, Way::Upload | Way::Stream) {
+            context.deadline = None;
+        }
+        let response = context::scope(context, self.pass_on(peer, way, request)).await?;
+        Ok(match way {
+            Way::Request | Way::Upload => response,
+            Way::File => response.map(|body| Held::wrap(body, place, Some(self.edge.config.read_pause()))),
+            Way::Stream => response.map(|body| Held::wrap(body, place, None)),
+        })
+    }
+
+    /// Counts a call and says whose it is, as its service shall know it.
+    async fn admit(&self, method: &Method, headers: &HeaderMap, client: Client) -> Result<Option<Arc<str>>, Status> {
+        if method.who == Who::Peer {
+            return Err(denied("PEERS_ONLY", "only services may call this").into());
+        }
+        let identity = Identity::of(headers, &["bearer"], &self.edge.verifier).await;
+        self.limit(&method.path, &identity, client).await?;
+        match identity {
+            Identity::Known { bearer, .. } => Ok(Some(bearer)),
+            // A public RPC takes an invalid token for none. For the others this is where an outsider is stopped: the
+            // services see a call of the edge's, and let the edge do what they would let no stranger do.
+            Identity::Unknown(_) if method.who == Who::Public => Ok(None),
+            Identity::Unknown(why) => Err(stranger(why).into()),
+        }
+    }
+
+    /// A place among those who are served in the same way.
+    fn place(&self, way: Way, client: Client) -> Result<Place, Status> {
+        let (place, reason, message) = match way {
+            Way::Request => (self.edge.places.take(client.ip), "OVERLOADED", "too many requests at once"),
+            Way::File => (self.edge.downloads.take(client.ip), "TOO_MANY_STREAMS", "too many files at once"),
+            Way::Upload | Way::Stream => {
+                (self.edge.sockets.take(client.ip), "TOO_MANY_STREAMS", "too many streams at once")
+            }
         };
+        place.ok_or_else(|| exhausted(reason, message, Duration::from_secs(1)).into())
+    }
+
+    /// Hands a call on to its service, and the answer back.
+    async fn pass_on(&self, peer: Peer, way: Way, request: Request) -> Result<Response, Status> {
         let (stop, within) = (self.edge.stop.clone(), Duration::from_secs(self.edge.config.mesh.grace_seconds));
-        let peer = peer.map_response(move |response: Response<tonic::body::Body>| match lasting {
+        let peer = peer.map_response(move |response: Response<tonic::body::Body>| match way {
             // A refusal has no body, and some clients wait until that is seen.
-            true if http_body::Body::is_end_stream(response.body()) => response,
-            true => response.map(|body| Farewell::wrap(body, stop, within / 2)),
-            false => response,
+            Way::Stream if http_body::Body::is_end_stream(response.body()) => response,
+            Way::Stream => response.map(|body| Farewell::wrap(body, stop, within / 2)),
+            _ => response,
         });
         // As text a body says that it is as long as the text, and the peer would wait for the rest.
         let text = request.headers().get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(GRPC_WEB_TEXT));
@@ -144,8 +204,7 @@ impl GrpcProxy {
             false => request,
         });
         let mut proxy = GrpcWebLayer::new().layer(peer);
-        let call = proxy.call(request.map(tonic::body::Body::new));
-        Ok(context::scope(context, call).await?.map(Body::new))
+        Ok(proxy.call(request.map(tonic::body::Body::new)).await?.map(Body::new))
     }
 
     /// Counts the call, and refuses it when there were too many.

@@ -1,6 +1,7 @@
 //! `Idempotency-Key`: a signed-in client that repeats a write with the same key gets the first answer again, and the
 //! write happens once; who repeats it meanwhile waits for that answer. Keys live 24 hours in Redis, per user, method and
-//! path. While Redis is away requests go through unprotected, because refusing them all would be worse.
+//! path. While Redis is away requests go through unprotected, because refusing them all would be worse. Answers that are
+//! too large, or too many of one user's, are not kept: then a repeat is told that it was done.
 //!
 //! What takes longer than its client waits goes on, for as long again, and its answer is for whoever repeats it. If that
 //! time runs out too, nobody knows whether it was done: the key stays taken until nothing of it can be going on any more.
@@ -29,12 +30,14 @@ use redis::{AsyncCommands, RedisResult};
 use serde::{Deserialize, Serialize};
 use tokio::time::{sleep, timeout};
 use tonic::Status;
+use uuid::Uuid;
 
 use crate::auth::Identity;
 use crate::dialect::{Dialect, Problem};
 use crate::front::{asked_path, detached};
 use crate::idempotency::content::Watch;
 use crate::input::{MAX_BODY, buffered};
+use crate::limit::COUNT;
 
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
@@ -42,6 +45,8 @@ const DAY: u64 = 24 * 3600;
 /// Answers beyond this are given and not kept: Redis would hold them for a day. A post with its thread may have a few
 /// hundred kilobytes.
 const MAX_ANSWER: u64 = 2 << 20;
+/// Bytes in Redis of one user's answers in a day; those of two days may overlap.
+const MOST_KEPT: u64 = 16 << 20;
 /// How long storing an answer may take.
 const STORING: Duration = Duration::from_secs(10);
 /// How long who waits for an answer looks away, at first and at last.
@@ -57,7 +62,7 @@ struct Entry {
     content: Option<String>,
     /// Absent while the first request is being served, and if it was too large.
     answer: Option<Answer>,
-    /// The answer was too large.
+    /// The answer was too large, by itself or with others of the same user.
     #[serde(default)]
     too_large: bool,
 }
@@ -68,6 +73,13 @@ struct Answer {
     content_type: Option<String>,
     location: Option<String>,
     body: String,
+}
+
+/// Where a key's answer is kept.
+#[derive(Clone)]
+struct Place {
+    key: String,
+    user: Uuid,
 }
 
 /// Answers a write.
@@ -97,7 +109,8 @@ async fn once(
     // Both slash forms are one path.
     let path = path.strip_suffix('/').unwrap_or(&path);
     let what = format!("{} {path} {key}", request.method());
-    let place = format!("plaza:once:{}:{}", caller.id, URL_SAFE_NO_PAD.encode(&sha256(what.as_bytes())[..18]));
+    let key = format!("plaza:once:{}:{}", caller.id, URL_SAFE_NO_PAD.encode(&sha256(what.as_bytes())[..18]));
+    let place = Place { key, user: caller.id };
     let (request, print) = print(request).await?;
 
     let mut waited = false;
@@ -117,13 +130,13 @@ async fn once(
 }
 
 /// Takes the place for the first request of a key.
-async fn claim(redis: &mut ConnectionManager, place: &str, print: &str, more: Duration) -> RedisResult<bool> {
+async fn claim(redis: &mut ConnectionManager, place: &Place, print: &str, more: Duration) -> RedisResult<bool> {
     let entry = Entry { print: print.to_owned(), content: None, answer: None, too_large: false };
     // As long as the work may go on, so that the place ends by itself only when its owner has died or does not know
     // what became of it, and soon after.
     let seconds = (left() + more + STORING).as_secs();
     let mut set = redis::cmd("SET");
-    set.arg(place).arg(encode(&entry)).arg("NX").arg("EX").arg(seconds);
+    set.arg(&place.key).arg(encode(&entry)).arg("NX").arg("EX").arg(seconds);
     Ok(set.query_async::<Option<String>>(redis).await?.is_some())
 }
 
@@ -136,7 +149,7 @@ fn left() -> Duration {
 /// same, by `more` than the client waits, and its answer is kept.
 async fn serve(
     mut redis: ConnectionManager,
-    place: String,
+    place: Place,
     print: String,
     more: Duration,
     request: Request,
@@ -162,10 +175,10 @@ async fn serve(
 }
 
 /// Waits until the first request of a key has been answered; nothing if it came to nothing and freed the key.
-async fn answered(redis: &mut ConnectionManager, place: &str, print: &str) -> Result<Option<Entry>, Problem> {
+async fn answered(redis: &mut ConnectionManager, place: &Place, print: &str) -> Result<Option<Entry>, Problem> {
     let [mut pause, longest] = PAUSES;
     loop {
-        let stored: Option<String> = redis.get(place).await.map_err(|_| Problem::KeyBusy)?;
+        let stored: Option<String> = redis.get(&place.key).await.map_err(|_| Problem::KeyBusy)?;
         let Some(stored) = stored else { return Ok(None) };
         let entry: Entry = serde_json::from_str(&stored).map_err(|_| Problem::KeyBusy)?;
         if entry.print != print {
@@ -210,7 +223,7 @@ async fn print(request: Request) -> Result<(Request, String), Problem> {
 /// Stores an answer; one that says "try again", or is about a body that broke off, is not stored but frees the key.
 async fn keep(
     redis: &mut ConnectionManager,
-    place: &str,
+    place: &Place,
     print: String,
     watch: &Watch,
     response: Response,
@@ -233,7 +246,7 @@ async fn keep(
     let (body, kept) = match whole(body).await {
         Ok(bytes) => (Body::from(bytes.clone()), Some(bytes)),
         Err(body) => {
-            tracing::warn!(place, "an answer is too large for its idempotency key");
+            tracing::warn!(place = place.key, "an answer is too large for its idempotency key");
             (body, None)
         }
     };
@@ -244,8 +257,14 @@ async fn keep(
         location: header(LOCATION),
         body: STANDARD_NO_PAD.encode(bytes),
     });
-    let entry = Entry { print, content: watch.hash(), too_large: answer.is_none(), answer };
-    if let Err(error) = redis.set_ex::<_, _, ()>(place, encode(&entry), DAY).await {
+    let mut entry = Entry { print, content: watch.hash(), too_large: answer.is_none(), answer };
+    let mut stored = encode(&entry);
+    if entry.answer.is_some() && !room(redis, place.user, stored.len()).await {
+        tracing::warn!(user.id = %place.user, "no more of a user's answers are kept today");
+        (entry.answer, entry.too_large) = (None, true);
+        stored = encode(&entry);
+    }
+    if let Err(error) = redis.set_ex::<_, _, ()>(&place.key, stored, DAY).await {
         tracing::warn!(%error, "an idempotency key's answer could not be stored");
     }
     Response::from_parts(parts, body)
@@ -261,9 +280,16 @@ async fn whole(body: Body) -> Result<Bytes, Body> {
     Ok(body.collect().await.map_err(broken)?.to_bytes())
 }
 
+/// Counts an answer's bytes and says whether its user has that much room left.
+async fn room(redis: &mut ConnectionManager, user: Uuid, bytes: usize) -> bool {
+    let key = format!("plaza:kept:{user}");
+    let kept = COUNT.key(key).arg(bytes).arg(DAY).invoke_async::<u64>(redis).await;
+    kept.is_ok_and(|kept| kept <= MOST_KEPT)
+}
+
 /// Gives a place up, for the next who asks with this key.
-async fn free(redis: &mut ConnectionManager, place: &str) {
-    if let Err(error) = redis.del::<_, ()>(place).await {
+async fn free(redis: &mut ConnectionManager, place: &Place) {
+    if let Err(error) = redis.del::<_, ()>(&place.key).await {
         tracing::warn!(%error, "an idempotency key could not be freed");
     }
 }

@@ -20,6 +20,7 @@ pub mod form;
 pub mod front;
 pub mod grpc_web;
 pub mod health;
+mod held;
 pub mod idempotency;
 pub mod input;
 pub mod limit;
@@ -106,15 +107,15 @@ pub struct Config {
     #[arg(long = "rate-limit", env = "RATE_LIMIT", value_delimiter = ',')]
     pub limits: Vec<Setting>,
 
-    /// Requests served at once before more are refused.
+    /// Requests served at once before more are refused, and files being read besides.
     #[arg(long, env = "MAX_REQUESTS", default_value_t = 1024)]
     pub max_requests: usize,
 
-    /// Sockets open at once before more are refused.
+    /// Sockets and gRPC streams open at once before more are refused.
     #[arg(long, env = "MAX_SOCKETS", default_value_t = 65_536)]
     pub max_sockets: usize,
 
-    /// Sockets that one address may have open at once.
+    /// Sockets and gRPC streams that one address may have open at once.
     #[arg(long, env = "MAX_SOCKETS_PER_ADDRESS", default_value_t = 2_048)]
     pub max_sockets_per_address: usize,
 
@@ -125,6 +126,10 @@ pub struct Config {
     /// Seconds a client may pause in the middle of a body.
     #[arg(long, env = "BODY_PAUSE_SECONDS", default_value_t = 10)]
     pub body_pause_seconds: u64,
+
+    /// Seconds a client may take nothing of a file.
+    #[arg(long, env = "READ_PAUSE_SECONDS", default_value_t = 30)]
+    pub read_pause_seconds: u64,
 
     /// Where uploads wait until they are complete.
     #[arg(long, env = "SPOOL_DIR", default_value_os_t = std::env::temp_dir())]
@@ -153,6 +158,10 @@ impl Config {
     fn body_pause(&self) -> Duration {
         Duration::from_secs(self.body_pause_seconds)
     }
+
+    fn read_pause(&self) -> Duration {
+        Duration::from_secs(self.read_pause_seconds)
+    }
 }
 
 /// What every handler may use. Cheap to clone; derefs to the clients: `edge.users().get_user(…)`.
@@ -168,6 +177,8 @@ pub struct Shared {
     pub(crate) redis: Option<ConnectionManager>,
     /// One place per request being served.
     pub(crate) places: Places,
+    /// As many again for files while they are read: who reads slowly shall not keep others from what is small.
+    pub(crate) downloads: Places,
     pub(crate) sockets: Sockets,
     /// What sockets show besides what `chat` says.
     pub(crate) faces: Faces,
@@ -207,6 +218,7 @@ impl Edge {
             limiter: Limiter::new(config.rate_limits, &config.limits, mesh.redis.clone(), mesh.clock.clone()),
             redis: mesh.redis.clone(),
             places: Places::new(config.max_requests),
+            downloads: Places::new(config.max_requests),
             sockets: Sockets::new(config.max_sockets, config.max_sockets_per_address),
             faces: Faces::default(),
             stop: mesh.stop.clone(),

@@ -14,13 +14,18 @@ use kit::Stop;
 use kit::cork::Corked;
 use kit::service::Mesh;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{sleep, timeout};
 use tower::Service;
 
 use crate::Config;
 use crate::front::Front;
 
-/// How long a client may take to send the head of a request, and a connection to say which HTTP it speaks.
+/// How long a client may take to say anything, and to send the head of a request.
 const HEAD: Duration = Duration::from_secs(30);
+/// How long one that has begun to say which HTTP it speaks may take for the rest.
+const REST: Duration = Duration::from_secs(3);
+/// Between two looks at what it has said, at first and at last.
+const PAUSES: [Duration; 2] = [Duration::from_millis(5), Duration::from_millis(200)];
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Serves until the stop, then drains.
@@ -47,7 +52,7 @@ pub async fn serve(mesh: &Mesh, config: &Config, front: Front) -> anyhow::Result
     mesh.ready.set(false);
     let grace = Duration::from_secs(config.mesh.grace_seconds);
     let ended = async { tokio::join!(graceful.shutdown(), front.edge().sockets.closed()) };
-    if tokio::time::timeout(grace, ended).await.is_err() {
+    if timeout(grace, ended).await.is_err() {
         tracing::warn!("some requests or sockets did not end in time");
     }
     mesh.leave().await;
@@ -66,7 +71,7 @@ async fn accept(listener: TcpListener, front: &Front, graceful: &GracefulShutdow
             Err(error) => {
                 // Out of file descriptors, most likely: it passes, and spinning would not help.
                 tracing::warn!(%error, "accepting a connection failed");
-                tokio::time::sleep(Duration::from_millis(50)).await;
+                sleep(Duration::from_millis(50)).await;
             }
         }
     }
@@ -75,7 +80,7 @@ async fn accept(listener: TcpListener, front: &Front, graceful: &GracefulShutdow
 async fn connection(stream: TcpStream, address: SocketAddr, front: Front, watcher: Watcher) {
     // Answers are small and complete; waiting for more to send only delays them.
     let _ = stream.set_nodelay(true);
-    let Ok(Some(http2)) = tokio::time::timeout(HEAD, speaks_http2(&stream)).await else { return };
+    let Some(http2) = speaks_http2(&stream).await else { return };
     let mut builder = Builder::new(TokioExecutor::new());
     builder = if http2 { builder.http2_only() } else { builder.http1_only() };
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(64 << 10);
@@ -108,7 +113,14 @@ async fn connection(stream: TcpStream, address: SocketAddr, front: Front, watche
 
 /// Looks at the first bytes without taking them. hyper's own look has no time limit.
 async fn speaks_http2(stream: &TcpStream) -> Option<bool> {
+    // Browsers connect before they know what to ask for, so silence may last longer than half a word.
+    timeout(HEAD, stream.peek(&mut [0])).await.ok()?.ok()?;
+    timeout(REST, begins_with_preface(stream)).await.ok()?
+}
+
+async fn begins_with_preface(stream: &TcpStream) -> Option<bool> {
     let mut start = [0; PREFACE.len()];
+    let [mut pause, longest] = PAUSES;
     loop {
         let length = stream.peek(&mut start).await.ok()?;
         if length == 0 {
@@ -121,6 +133,48 @@ async fn speaks_http2(stream: &TcpStream) -> Option<bool> {
             return Some(true);
         }
         // The rest of the preface is on its way; `peek` would return the same bytes at once.
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        sleep(pause).await;
+        pause = longest.min(2 * pause);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+
+    /// A client, and its connection at the server.
+    async fn connected() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+        (client.unwrap(), accepted.unwrap().0)
+    }
+
+    #[tokio::test]
+    async fn who_stops_in_the_middle_of_the_first_word_is_not_waited_for() {
+        let (mut client, stream) = connected().await;
+        client.write_all(b"P").await.unwrap();
+        let began = Instant::now();
+        assert_eq!(speaks_http2(&stream).await, None);
+        assert!(began.elapsed() < HEAD / 2, "{:?}", began.elapsed());
+    }
+
+    #[tokio::test]
+    async fn a_preface_may_come_in_pieces_and_other_words_are_another_http() {
+        for (words, http2) in [(&PREFACE[..], true), (b"POST / HTTP/1.1\r\n", false)] {
+            let (mut client, stream) = connected().await;
+            client.set_nodelay(true).unwrap();
+            let speak = async {
+                for byte in words.chunks(1) {
+                    client.write_all(byte).await.unwrap();
+                    tokio::task::yield_now().await;
+                }
+            };
+            assert_eq!(tokio::join!(speaks_http2(&stream), speak).0, Some(http2));
+        }
     }
 }

@@ -12,7 +12,7 @@ mod positions;
 mod upstream;
 
 use std::convert::Infallible;
-
+use std::net::IpAddr;
 use std::time::Duration;
 
 use axum::extract::FromRequestParts;
@@ -113,6 +113,11 @@ pub struct Sockets {
 impl Sockets {
     pub(crate) fn new(most: usize, each: usize) -> Self {
         Self { places: Places::with(most, each), tasks: TaskTracker::new() }
+    }
+
+    /// A place for somebody's socket, or for a stream of gRPC that is as good as one.
+    pub(crate) fn take(&self, address: IpAddr) -> Option<Place> {
+        self.places.take(address)
     }
 
     /// Returns when the last one is closed.
@@ -217,7 +222,7 @@ impl Knock {
             Code::Unauthenticated => Refusal::BadToken,
             _ => Refusal::from(Status::from(error)),
         })?;
-        let place = edge.sockets.places.take(self.client.ip).ok_or(Refusal::Full)?;
+        let place = edge.sockets.take(self.client.ip).ok_or(Refusal::Full)?;
         let open = metrics::gauge!("sockets_open", "dialect" => manners.dialect);
         open.increment(1);
         let ticket = Ticket { _place: place, _task: edge.sockets.tasks.token(), open };

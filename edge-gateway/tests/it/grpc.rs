@@ -1,6 +1,9 @@
-//! gRPC through the edge: what is counted, and for whom.
+//! gRPC through the edge: what is counted, and for whom; and what the edge says of itself.
 
+use axum::body::Body;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
+use http_body_util::BodyExt;
+use kit::Stop;
 use kit::error::Details;
 use prost::Message as _;
 use proto::auth::v1::log_in_request::Login;
@@ -8,13 +11,19 @@ use proto::auth::v1::password_service_client::PasswordServiceClient;
 use proto::auth::v1::request_password_reset_request::To;
 use proto::auth::v1::session_service_client::SessionServiceClient;
 use proto::auth::v1::{LogInRequest, RequestPasswordResetRequest};
+use proto::chat::v1::chat_service_client::ChatServiceClient;
+use proto::chat::v1::{Open, SubscribeRequest};
 use proto::users::v1::GetUserRequest;
 use proto::users::v1::get_user_request::Key;
 use proto::users::v1::user_service_client::UserServiceClient;
 use serde_json::json;
+use testkit::Network;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
+use tonic_health::pb::HealthCheckResponse;
+use tonic_health::pb::health_check_response::ServingStatus;
 
+use crate::pauses::{edge_in, grpc};
 use crate::world::{ADMIN_PHONE, PASSWORD, World};
 
 /// A call from an address of the caller's own, as the trusted proxy of these tests reports it.
@@ -105,4 +114,42 @@ async fn grpc_web_as_text_writes_and_its_length_cuts_nobody_off() {
     assert_eq!(ask("/plaza.auth.v1.SessionService/LogIn", &request.encode_to_vec()).await, "0");
     let credentials = json!({ "phone_number": ADMIN_PHONE, "password": PASSWORD });
     assert_eq!(world.ask(world.post("/api/auth/login/").json(&credentials)).await.status, 200);
+}
+
+#[tokio::test]
+async fn streams_are_counted_with_the_sockets_of_their_address() {
+    let world = World::with(&["--max-sockets-per-address", "2"]).await;
+    let ana = world.agrovet("Ana", "59170000001", "Specialist").await;
+    let channel = Channel::from_shared(world.base.clone()).unwrap().connect().await.unwrap();
+    let subscribe = || {
+        let mut request = Request::new(SubscribeRequest { open: Some(Open::default()) });
+        request.metadata_mut().insert("authorization", format!("Bearer {}", ana.token).parse().unwrap());
+        let mut chat = ChatServiceClient::new(channel.clone());
+        async move { chat.subscribe(request).await }
+    };
+    let stream = subscribe().await.unwrap();
+    let _socket = world.socket("/ws/presence/", &ana.token).await;
+    let excess = subscribe().await.expect_err("a refusal");
+    assert!(Details::of(&excess).retry_after.is_some());
+    assert_eq!(refusal::<()>(Err(excess)), (Code::ResourceExhausted, "TOO_MANY_STREAMS".to_owned()));
+    assert_eq!(world.refused("/ws/presence/", &ana.token).await.0, 503);
+    // Calls are no streams.
+    let credentials = json!({ "phone_number": ADMIN_PHONE, "password": PASSWORD });
+    assert_eq!(world.ask(world.post("/api/auth/login/").json(&credentials)).await.status, 200);
+    drop(stream);
+    testkit::eventually("there is a place again", async || subscribe().await.is_ok()).await;
+}
+
+#[tokio::test]
+async fn an_edge_that_stops_says_that_it_does_not_serve() {
+    let stop = Stop::new();
+    let mut front = edge_in(&Network::default(), &[], stop.clone()).await;
+    let mut health = async || {
+        let response = grpc(&mut front, "/grpc.health.v1.Health/Check", Body::from(&b"\0\0\0\0\0"[..])).await;
+        let answer = response.into_body().collect().await.unwrap().to_bytes();
+        HealthCheckResponse::decode(&answer[5..]).unwrap().status()
+    };
+    assert_eq!(health().await, ServingStatus::Serving);
+    stop.cancel();
+    testkit::eventually("it says so", async || health().await == ServingStatus::NotServing).await;
 }

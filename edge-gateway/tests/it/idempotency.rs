@@ -113,6 +113,43 @@ async fn a_large_answer_is_given_whole_and_the_write_happens_once() {
 }
 
 #[tokio::test]
+async fn of_one_persons_answers_only_so_many_bytes_are_kept_and_others_notice_nothing() {
+    let world = World::start().await;
+    let ana = world.agrovet("Ana", "59170000001", "Specialist").await;
+    let beto = world.agrovet("Beto", "59170000002", "consumer").await;
+    let post = world.post_of(&ana, "Hola").await;
+    let long = "🐂".repeat(10_000);
+    for _ in 0..35 {
+        let form = json!({ "post": post, "content": long });
+        assert_eq!(world.call(Method::POST, "/api/foro/comments/", &ana.token, form).await.status, 201);
+    }
+    let change = async |key: usize| {
+        let request = world.request(Method::PATCH, &format!("/api/foro/posts/{post}/")).bearer_auth(&ana.token);
+        let request = request.header("idempotency-key", key).json(&json!({ "title": "Buenas" }));
+        world.ask(request).await
+    };
+    // Written as text a third longer, nine of them have more than 16 MiB.
+    for key in 0..9 {
+        let first = change(key).await;
+        assert!(first.status == 200 && first.text.len() > 1_400_000, "{} {}", first.status, first.text.len());
+    }
+    let again = change(7).await;
+    assert_eq!((again.status, again.header(REPLAYED)), (200, "true"));
+    // It was done, and is not done again.
+    assert_eq!(change(8).await.status, 409);
+
+    assert_eq!(write(&world, &world.base, &beto).await.status, 201);
+    assert_eq!(write(&world, &world.base, &beto).await.header(REPLAYED), "true");
+    let mut redis = redis(&world).await;
+    let counts: Vec<String> = redis.keys("plaza:kept:*").await.expect("Redis answers");
+    assert_eq!(counts.len(), 2);
+    for count in counts {
+        let seconds: i64 = redis.ttl(&count).await.expect("Redis answers");
+        assert!((86_000..=86_400).contains(&seconds), "{count} ends in {seconds} s");
+    }
+}
+
+#[tokio::test]
 async fn who_buys_six_times_at_once_with_one_key_gets_one_order_six_times() {
     let world = World::start().await;
     let ana = world.agrovet("Ana", "59170000001", "Specialist").await;

@@ -35,6 +35,7 @@ mod grpc;
 mod idempotency;
 mod pauses;
 mod people;
+mod slow_readers;
 mod slow_sockets;
 mod socket_ends;
 mod socket_frames;

@@ -21,17 +21,21 @@ use tonic::server::NamedService;
 use tonic::{Code, Status};
 use tower::Service;
 
-/// An edge with one place for each address that gives up at the first pause, unless told otherwise.
+/// One place for all.
+pub(crate) const ONE: [&str; 2] = ["--max-requests", "1"];
+
+/// An edge with one place.
 async fn edge(flags: &[&str]) -> Front {
-    edge_in(&Network::default(), flags).await
+    edge_in(&Network::default(), &[&ONE[..], flags].concat(), Stop::new()).await
 }
 
-async fn edge_in(network: &Network, flags: &[&str]) -> Front {
+/// An edge alone with what stands in for its services.
+pub(crate) async fn edge_in(network: &Network, flags: &[&str], stop: Stop) -> Front {
     let secret = "a secret of tests and nothing else";
-    let args = ["edge-gateway", "--secret", secret, "--rate-limits", "off", "--max-requests", "1"];
+    let args = ["edge-gateway", "--secret", secret, "--rate-limits", "off"];
     let config = Config::try_parse_from([&args, flags].concat()).expect("the arguments fit");
     let dial = network.dialler("edge-gateway");
-    let mesh = Mesh::join_with("edge-gateway", &config.mesh, dial, Clock::system(), Stop::new()).await;
+    let mesh = Mesh::join_with("edge-gateway", &config.mesh, dial, Clock::system(), stop).await;
     edge_gateway::router(Edge::new(&mesh.expect("a mesh of one"), &config)).expect("every route fits")
 }
 
@@ -43,6 +47,14 @@ fn request(path: &str, kind: &str, body: Body) -> Request<Body> {
 fn stopped(beginning: &'static str) -> Body {
     let beginning = stream::iter([Ok::<_, Infallible>(Bytes::from_static(beginning.as_bytes()))]);
     Body::from_stream(beginning.chain(stream::once(future::pending())))
+}
+
+/// A call of gRPC, whose answer's body nobody has read yet.
+pub(crate) async fn grpc(front: &mut Front, path: &str, body: Body) -> Response<Body> {
+    let mut request = request(path, "application/grpc", body);
+    *request.version_mut() = Version::HTTP_2;
+    let Ok(response) = front.call(request).await;
+    response
 }
 
 async fn ask(front: &mut Front, request: Request<Body>) -> (u16, String) {
@@ -127,18 +139,19 @@ impl Service<Request<tonic::body::Body>> for Reader {
 async fn a_grpc_call_that_stops_is_given_up_and_a_stream_may_pause() {
     let network = Network::default();
     network.stub("media", Reader);
-    let mut front = edge_in(&network, &["--body-pause-seconds", "0"]).await;
+    let mut front = edge_in(&network, &[&ONE[..], &["--body-pause-seconds", "0"]].concat(), Stop::new()).await;
     let mut call = async |method: &str, body: Body| {
-        let path = format!("/plaza.media.v1.MediaService/{method}");
-        let mut request = request(&path, "application/grpc", body);
-        *request.version_mut() = Version::HTTP_2;
-        let Ok(response) = front.call(request).await;
+        let response = grpc(&mut front, &format!("/plaza.media.v1.MediaService/{method}"), body).await;
         Status::from_header_map(response.headers()).expect("a status")
     };
-    // Twice, because there is only one place.
-    for _ in 0..2 {
-        let status = call("GetMedia", stopped("\0\0\0\0\x05")).await;
-        assert!(status.message().contains("the body stopped in the middle"), "{status:?}");
+    // Twice, because there is only one place, and one for files.
+    for (method, words) in
+        [("GetMedia", "the body stopped in the middle"), ("ReadFile", "the request's body broke off")]
+    {
+        for _ in 0..2 {
+            let status = call(method, stopped("\0\0\0\0\x05")).await;
+            assert!(status.message().contains(words), "{status:?}");
+        }
     }
     // The pause itself is what this is about; a longer one changes nothing.
     let pause = stream::once(tokio::time::sleep(Duration::from_millis(50))).map(|()| Bytes::new());
