@@ -10,10 +10,10 @@ cd "$root"
 
 have cargo || die "cargo is missing: run \`make setup\`"
 # The whole workspace at once, as everywhere: another choice of packages would compile most crates a second time.
-timed "the release build" cargo build --release --workspace --bins
+timed "the build" cargo build --profile dist --workspace --bin plaza --bin bench
 # A large data set on PostgreSQL's defaults would measure how pages are read again and again.
 export POSTGRES_BUFFERS=2GB
-if [ $# -gt 0 ]; then exec scripts/with-services.sh target/release/bench "$@"; fi
-scripts/with-services.sh target/release/bench run
-scripts/with-services.sh target/release/bench lists
-scripts/with-services.sh target/release/bench chat
+if [ $# -gt 0 ]; then exec scripts/with-services.sh target/dist/bench "$@"; fi
+scripts/with-services.sh target/dist/bench run
+scripts/with-services.sh target/dist/bench lists
+scripts/with-services.sh target/dist/bench chat

@@ -219,7 +219,7 @@ impl Report {
         let Plan { rounds, seconds, connections } = self.plan;
         format!(
             "## Method\n\n\
-             Release build, one run, everything on this machine over 127.0.0.1. {rounds} rounds; in each round every \
+             Built as it is shipped (`make build`), one run, everything on this machine over 127.0.0.1. {rounds} rounds; in each round every \
              line of a table is measured once for {seconds} s, in an order that turns round, and a ratio is the median \
              of the ratios within each round. All other figures are medians over the rounds.\n\n\
              * Load comes from a process of its own with {connections} connections, each with one request at a time, \
