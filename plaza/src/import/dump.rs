@@ -1,17 +1,23 @@
 //! Reads dumps, in a thread of its own, into batches of rows. Besides the batch at hand it remembers the phones of the
 //! people in the dump and what content types mean, and nothing else.
 
+mod marketplace;
+mod people;
+
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
+use ::marketplace::bulk::import as market;
+use ::profiles::bulk::import as profiles;
 use anyhow::Context;
+use auth::bulk::import as accounts;
 use chat::bulk as chats;
 use forum::bulk::import as forums;
 use tokio::sync::mpsc::Sender;
 
-use crate::import::models::{self, Record, Who};
+use crate::import::models::{self, Record};
 use crate::import::objects::{Broken, Objects};
 
 /// Objects, and bytes, of a batch.
@@ -34,11 +40,26 @@ pub(crate) struct Labels {
     /// The app of people.
     #[arg(long, value_name = "LABEL", default_value = "auth_app")]
     users_app: String,
+
+    /// The app of profiles.
+    #[arg(long, value_name = "LABEL", default_value = "profiles")]
+    profiles_app: String,
+
+    /// The app of categories, ads and follows.
+    #[arg(long, value_name = "LABEL", default_value = "add")]
+    marketplace_app: String,
 }
 
 /// Rows that are staged together.
 #[derive(Default)]
 pub(crate) struct Batch {
+    pub(crate) accounts: Vec<accounts::Account>,
+    pub(crate) people: Vec<users::bulk::import::Person>,
+    pub(crate) roles: Vec<profiles::Role>,
+    pub(crate) profiles: Vec<profiles::Profile>,
+    pub(crate) categories: Vec<market::Category>,
+    pub(crate) ads: Vec<market::Ad>,
+    pub(crate) follows: Vec<market::Follow>,
     pub(crate) rooms: Vec<chats::Room>,
     pub(crate) messages: Vec<chats::Message>,
     pub(crate) receipts: Vec<chats::Receipt>,
@@ -125,7 +146,7 @@ impl Reader<'_> {
 
     /// Or how many lines further down something is wrong, and what.
     fn take(&mut self, object: &[u8]) -> Result<(), (u64, String)> {
-        let record: Record = serde_json::from_slice(object).map_err(|error| {
+        let record = Record::read(object).map_err(|error| {
             let place = format!(" at line {} column {}", error.line(), error.column());
             (error.line().saturating_sub(1) as u64, error.to_string().replace(&place, ""))
         })?;
@@ -147,15 +168,13 @@ impl Reader<'_> {
             "comment" if app == self.labels.forum_app => self.comment(record),
             "reaction" if app == self.labels.forum_app => self.reaction(record),
             // By phone alone, `--natural-primary`, people are looked up here.
-            "user" if app == self.labels.users_app && !record.pk.is_null() => {
-                let number = record.number()?;
-                let phone = Who::phone(&record.fields::<models::User>()?.phone_number.0);
-                if !phone.is_empty() {
-                    self.read.numbers.insert(phone.clone(), number);
-                    self.read.phones.insert(number, phone);
-                }
-                Ok(())
-            }
+            "user" if app == self.labels.users_app && !record.pk.is_null() => self.user(record),
+            "specialistprofile" if app == self.labels.profiles_app => self.specialist(record),
+            "businessmanprofile" if app == self.labels.profiles_app => self.businessman(record),
+            "consumerprofile" if app == self.labels.profiles_app => self.consumer(record),
+            "category" if app == self.labels.marketplace_app => self.category(record),
+            "add" if app == self.labels.marketplace_app => self.ad(record),
+            "follow" if app == self.labels.marketplace_app => self.follow(record),
             "contenttype" if app == "contenttypes" && !record.pk.is_null() => {
                 let number = record.number()?.to_string();
                 let kind: models::ContentType = record.fields()?;

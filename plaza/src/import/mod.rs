@@ -1,29 +1,30 @@
-//! Agrovet's old monolith brought its chat and its forum along: `plaza import agrovet` reads what Django's `dumpdata` wrote
-//! and gives it to `chat` and `forum`, which say in their modules `bulk` what becomes of it. Each of both is one
-//! transaction: whoever is killed in between has imported nothing of it, and runs the same command again.
+//! Agrovet's old monolith, or its microservices: `plaza import agrovet` reads what Django's `dumpdata` wrote and gives it to
+//! the services, which say in their modules `bulk` what becomes of it. Each of them is one transaction: whoever is killed
+//! in between has imported nothing of it, and runs the same command again. Accounts come first, as all else is theirs.
 //!
-//! It is history, so no event is published and nobody is notified. Its people and files were brought in before, under
-//! the numbers they had; who is missing is shown like somebody who deleted the account.
+//! It is history, so no event is published and nobody is notified. Files were brought in before, under the numbers they had,
+//! or are left out; who is missing is shown like somebody who deleted the account.
 
 mod dump;
 mod known;
+mod loads;
 mod models;
 mod objects;
+mod table;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
 
 use anyhow::{Context, bail};
-use chat::bulk as chats;
-use forum::bulk::import as forums;
 use kit::bulk::Load;
-use kit::bulk::import::Outcome;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use tokio::sync::mpsc;
 
-use crate::import::dump::{Batch, Labels, Read};
+use crate::import::dump::{Labels, Read};
 use crate::import::known::Known;
+use crate::import::loads::Loads;
+use crate::import::table::table;
 use crate::installation::{Place, expect_running};
 use crate::postgres::database;
 use crate::report::{Progress, Step, line, print};
@@ -36,8 +37,8 @@ pub(crate) struct Options {
 
 #[derive(clap::Subcommand, Clone, Debug)]
 enum From {
-    /// Rooms, messages and receipts, communities, posts, comments and reactions of Agrovet's monolith, numbers included,
-    /// into a running platform. Again: only what is missing.
+    /// Accounts with their passwords, profiles, ads, chats and the forum of Agrovet's monolith, numbers included, into a
+    /// running platform. Again: only what is missing. Files have to be here with their numbers.
     Agrovet(Agrovet),
 }
 
@@ -46,8 +47,8 @@ struct Agrovet {
     #[command(flatten)]
     place: Place,
 
-    /// What `manage.py dumpdata chat foro auth_app contenttypes` wrote, with `--format jsonl` or without; `-` is the
-    /// standard input.
+    /// What `manage.py dumpdata contenttypes auth_app.user profiles add chat foro` wrote, with `--format jsonl` or without;
+    /// `-` is the standard input.
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
 
@@ -83,11 +84,10 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
         None => expect_running(&options.place)?.database_url,
     };
     let server = PgConnectOptions::from_str(&url).context("the server's URL")?;
-    let known = Known { users: pool(&server, "users").await?, media: pool(&server, "media").await? };
-    let mut chat = chats::begin(&pool(&server, "chat").await?).await?;
-    let mut forum = forums::begin(&pool(&server, "forum").await?).await?;
+    let media = pool(&server, "media").await?;
+    let mut loads = Loads::begin(&server).await?;
 
-    let mut read = stage(&options, &mut chat, &mut forum).await?;
+    let mut read = stage(&options, &mut loads).await?;
     if !read.mistakes.is_empty() {
         read.mistakes.iter().for_each(|mistake| line(&format!("  ✗ {mistake}")));
         bail!("the dump is broken; nothing was imported");
@@ -99,51 +99,76 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
             read.kinds.push((number.to_string(), kind.to_owned()));
         }
     }
+    loads.staged(&read).await?;
 
-    let step = Step::begin("people, files");
-    chats::staged(&mut chat).await?;
-    forums::staged(&mut forum, &read.kinds).await?;
+    let step = Step::begin("accounts");
     let mut strangers = Vec::new();
-    for load in [&mut chat, &mut forum] {
+    let mut outcome = loads.merge_people(&read, &mut strangers).await?;
+    step.done();
+    let step = Step::begin("people, files");
+    let mut known = Known { users: &mut loads.users, media: &media };
+    for load in [&mut loads.profiles, &mut loads.marketplace, &mut loads.chat, &mut loads.forum] {
         known.introduce(load, &read, &mut strangers).await?;
     }
-    strangers.sort_unstable();
-    strangers.dedup();
-    if !strangers.is_empty() && !options.trust_numbers {
-        let first: Vec<_> = strangers.iter().take(10).map(i64::to_string).collect();
-        bail!(
-            "{} people here have another phone than those with their numbers in the dump ({}{}). If they are the same \
-             people all the same, say --trust-numbers; otherwise import the accounts first, or somebody reads what is \
-             not theirs. Nothing was imported",
-            strangers.len(),
-            first.join(", "),
-            if strangers.len() > first.len() { ", …" } else { "" },
-        );
+    if !options.trust_numbers {
+        refuse(strangers)?;
     }
+    // At once, as nobody signs in meanwhile. Everything else is of people who are there.
+    end(loads.auth, options.dry_run, auth::bulk::import::finish).await?;
+    end(loads.users, options.dry_run, users::bulk::import::finish).await?;
     step.done();
     if read.phones.is_empty() {
         line("  … there are no people in the dump, so that people are believed to have the same numbers here");
     }
 
     // Each is finished at once: nobody writes into it meanwhile.
+    let step = Step::begin("profiles");
+    outcome.extend(profiles::bulk::import::merge(&mut loads.profiles).await?);
+    end(loads.profiles, options.dry_run, profiles::bulk::import::finish).await?;
+    step.done();
+    let step = Step::begin("marketplace");
+    outcome.extend(marketplace::bulk::import::merge(&mut loads.marketplace).await?);
+    end(loads.marketplace, options.dry_run, marketplace::bulk::import::finish).await?;
+    step.done();
     let step = Step::begin("chat");
-    let mut outcome = chats::merge(&mut chat).await?;
-    if options.dry_run {
-        drop(chat);
-    } else {
-        chats::finish(chat).await?;
-    }
+    outcome.extend(chat::bulk::merge(&mut loads.chat).await?);
+    end(loads.chat, options.dry_run, chat::bulk::finish).await?;
     step.done();
     let step = Step::begin("forum");
-    outcome.extend(forums::merge(&mut forum).await?);
-    if options.dry_run {
-        drop(forum);
-    } else {
-        forums::finish(forum).await?;
-    }
+    outcome.extend(forum::bulk::import::merge(&mut loads.forum).await?);
+    end(loads.forum, options.dry_run, forum::bulk::import::finish).await?;
     step.done();
     print(table(&outcome, &read, options.dry_run));
     Ok(if outcome.count("conflict") == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Fails if there are any.
+fn refuse(mut strangers: Vec<i64>) -> anyhow::Result<()> {
+    strangers.sort_unstable();
+    strangers.dedup();
+    if strangers.is_empty() {
+        return Ok(());
+    }
+    let first: Vec<_> = strangers.iter().take(10).map(i64::to_string).collect();
+    bail!(
+        "{} people here have another phone than those with their numbers in the dump ({}{}). If they are the same people \
+         all the same, say --trust-numbers; otherwise somebody would read what is not theirs. Nothing was imported",
+        strangers.len(),
+        first.join(", "),
+        if strangers.len() > first.len() { ", …" } else { "" },
+    );
+}
+
+/// Makes an import true, unless it is a dry run.
+async fn end<F>(load: Load, dry_run: bool, finish: impl FnOnce(Load) -> F) -> kit::Result<()>
+where
+    F: Future<Output = kit::Result<()>>,
+{
+    if dry_run {
+        drop(load);
+        return Ok(());
+    }
+    finish(load).await
 }
 
 async fn pool(server: &PgConnectOptions, service: &str) -> anyhow::Result<PgPool> {
@@ -152,8 +177,8 @@ async fn pool(server: &PgConnectOptions, service: &str) -> anyhow::Result<PgPool
     pool.with_context(|| format!("connecting to the database of {service}"))
 }
 
-/// Reads the dumps into both databases, where nobody sees it yet.
-async fn stage(options: &Agrovet, chat: &mut Load, forum: &mut Load) -> anyhow::Result<Read> {
+/// Reads the dumps into all databases, where nobody sees it yet.
+async fn stage(options: &Agrovet, loads: &mut Loads) -> anyhow::Result<Read> {
     let sizes = options.files.iter().filter(|file| *file != Path::new("-"));
     let sizes = sizes.map(|file| std::fs::metadata(file).map_or(0, |found| found.len()));
     let progress = Progress::begin("reading, KiB", (sizes.sum::<u64>() >> 10) as usize);
@@ -162,7 +187,7 @@ async fn stage(options: &Agrovet, chat: &mut Load, forum: &mut Load) -> anyhow::
     let reading = tokio::task::spawn_blocking(move || dump::read(&files, &labels, &sender));
     let (mut bytes, mut shown) = (0, 0);
     while let Some(batch) = batches.recv().await {
-        stage_batch(&batch, chat, forum).await?;
+        loads.stage(&batch).await?;
         bytes += batch.bytes;
         while shown < bytes >> 10 {
             progress.step();
@@ -172,68 +197,4 @@ async fn stage(options: &Agrovet, chat: &mut Load, forum: &mut Load) -> anyhow::
     let read = reading.await??;
     progress.done();
     Ok(read)
-}
-
-async fn stage_batch(batch: &Batch, chat: &mut Load, forum: &mut Load) -> anyhow::Result<()> {
-    if !batch.rooms.is_empty() {
-        chats::stage_rooms(chat, &batch.rooms).await?;
-    }
-    if !batch.messages.is_empty() {
-        chats::stage_messages(chat, &batch.messages).await?;
-    }
-    if !batch.receipts.is_empty() {
-        chats::stage_receipts(chat, &batch.receipts).await?;
-    }
-    if !batch.communities.is_empty() {
-        forums::stage_communities(forum, &batch.communities).await?;
-    }
-    if !batch.posts.is_empty() {
-        forums::stage_posts(forum, &batch.posts).await?;
-    }
-    if !batch.comments.is_empty() {
-        forums::stage_comments(forum, &batch.comments).await?;
-    }
-    if !batch.reactions.is_empty() {
-        forums::stage_reactions(forum, &batch.reactions).await?;
-    }
-    Ok(())
-}
-
-/// What became of everything.
-fn table(outcome: &Outcome, read: &Read, dry_run: bool) -> String {
-    let mut rows = vec![format!("\n  {:<14}{:>12}{:>12}{:>12}", "", "imported", "there", "left out")];
-    for what in ["rooms", "messages", "receipts", "communities", "posts", "comments", "reactions"] {
-        let of = outcome.counts.iter().filter(|(found, _, _)| found == what);
-        let (mut imported, mut there, mut reasons) = (0, 0, Vec::new());
-        for (_, became, count) in of {
-            match &**became {
-                "imported" => imported += count,
-                "there" => there += count,
-                reason => reasons.push((reason, count)),
-            }
-        }
-        let left: i64 = reasons.iter().map(|(_, count)| *count).sum();
-        rows.push(format!("  {what:<14}{imported:>12}{there:>12}{left:>12}"));
-        reasons.sort_unstable();
-        rows.extend(reasons.iter().map(|(reason, count)| format!("  {:<38}{count:>12}  {reason}", "")));
-    }
-    let others =
-        read.others.iter().map(|(model, count)| (format!("objects of {model} are not imported"), *count as i64));
-    let notes: Vec<_> = outcome.notes.iter().cloned().chain(others).collect();
-    if !notes.is_empty() {
-        rows.push(String::new());
-        rows.extend(notes.iter().map(|(note, count)| format!("  {count:>12} {note}")));
-    }
-    let conflicting = outcome.count("conflict");
-    if conflicting > 0 {
-        rows.push(format!("\n  {conflicting} in conflict with what is here, which stays as it is:"));
-        rows.extend(outcome.conflicts.iter().map(|conflict| format!("    {conflict}")));
-        if conflicting > outcome.conflicts.len() as i64 {
-            rows.push("    …".to_owned());
-        }
-    }
-    if dry_run {
-        rows.push("\n  Nothing was written: it was a dry run.".to_owned());
-    }
-    rows.join("\n")
 }

@@ -1,6 +1,9 @@
 //! The monolith's models as `dumpdata` writes them, and as the services take them. The microservices' copies of them,
 //! whose fields end in `_id`, are read as well.
 
+pub(crate) mod marketplace;
+pub(crate) mod people;
+
 use chrono::{DateTime, NaiveDateTime, Utc};
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
@@ -20,6 +23,14 @@ pub(crate) struct Record {
 }
 
 impl Record {
+    /// Python writes numbers that JSON does not have, such as a latitude that is none.
+    pub(crate) fn read(object: &[u8]) -> serde_json::Result<Self> {
+        serde_json::from_slice(object).or_else(|error| {
+            let quoted = with_quoted_words(object);
+            if quoted == object { Err(error) } else { serde_json::from_slice(&quoted) }
+        })
+    }
+
     /// The number of what it is.
     pub(crate) fn number(&self) -> Result<i64, String> {
         number(&self.pk).ok_or_else(|| format!("its pk {} is no positive number", self.pk))
@@ -28,6 +39,31 @@ impl Record {
     pub(crate) fn fields<T: DeserializeOwned>(self) -> Result<T, String> {
         T::deserialize(self.fields).map_err(|error| error.to_string())
     }
+}
+
+/// The same with `NaN`, `Infinity` and `-Infinity` in quotes, wherever they are no text yet.
+fn with_quoted_words(object: &[u8]) -> Vec<u8> {
+    let (mut quoted, mut inside, mut at) = (Vec::with_capacity(object.len() + 8), false, 0);
+    while at < object.len() {
+        let rest = &object[at..];
+        let word = [&b"NaN"[..], b"Infinity", b"-Infinity"].into_iter().find(|word| !inside && rest.starts_with(word));
+        let taken = match word {
+            Some(word) => {
+                quoted.push(b'"');
+                quoted.extend_from_slice(word);
+                quoted.push(b'"');
+                word.len()
+            }
+            None => {
+                let length = if inside && rest[0] == b'\\' { rest.len().min(2) } else { 1 };
+                inside ^= rest[0] == b'"';
+                quoted.extend_from_slice(&rest[..length]);
+                length
+            }
+        };
+        at += taken;
+    }
+    quoted
 }
 
 fn number(value: &Value) -> Option<i64> {
@@ -105,13 +141,46 @@ impl<'de> Deserialize<'de> for Text {
     }
 }
 
-fn yes() -> bool {
-    true
+/// A number, also where Python wrote a decimal, which is a text. What is none is NaN.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Degrees(pub(crate) f64);
+
+impl<'de> Deserialize<'de> for Degrees {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self(match Value::deserialize(deserializer)? {
+            Value::Number(number) => number.as_f64().unwrap_or(f64::NAN),
+            Value::String(text) => text.trim().parse().unwrap_or(f64::NAN),
+            _ => f64::NAN,
+        }))
+    }
 }
 
-#[derive(Deserialize)]
-pub(crate) struct User {
-    pub(crate) phone_number: Text,
+/// A list of numbers, or the JSON of one. What is no number is none of it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Numbers(pub(crate) Vec<i64>);
+
+impl<'de> Deserialize<'de> for Numbers {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let list = match Value::deserialize(deserializer)? {
+            Value::String(text) => serde_json::from_str(&text).unwrap_or_default(),
+            other => other,
+        };
+        Ok(Self(list.as_array().into_iter().flatten().filter_map(number).collect()))
+    }
+}
+
+/// The number of a file, or nothing where there is none: the microservices wrote zero for it, too.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct File(pub(crate) Option<i64>);
+
+impl<'de> Deserialize<'de> for File {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self(number(&Value::deserialize(deserializer)?)))
+    }
+}
+
+fn yes() -> bool {
+    true
 }
 
 #[derive(Deserialize)]
@@ -268,6 +337,16 @@ mod tests {
             let error = read::<Room>(fields).err().unwrap();
             assert!(error.contains(what), "{error}");
         }
+    }
+
+    #[test]
+    fn numbers_that_json_does_not_have_are_read_and_texts_stay_what_they_are() {
+        let object =
+            br#"{"model": "add.add", "fields": {"a": NaN, "b": "NaN \"-Infinity\\", "c": [-Infinity, Infinity]}}"#;
+        let record = Record::read(object).unwrap();
+        assert_eq!(record.fields, json!({ "a": "NaN", "b": "NaN \"-Infinity\\", "c": ["-Infinity", "Infinity"] }));
+        let error = Record::read(br#"{"model": "NaN", "fields": {"a": nan}}"#).err().unwrap();
+        assert!(error.to_string().contains("expected ident"), "{error}");
     }
 
     #[test]

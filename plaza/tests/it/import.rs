@@ -1,7 +1,9 @@
-//! The monolith's chat and forum, from its dump to what people see.
+//! The monolith, from its dump to what people see: here its chat and its forum.
 
 mod many;
+mod market;
 mod objects;
+mod people;
 mod world;
 
 use std::collections::BTreeSet;

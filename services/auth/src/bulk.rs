@@ -1,5 +1,7 @@
 //! Accounts by the hundred thousand, for load tests. All have one password, because hashing as many would take hours.
 
+pub mod import;
+
 use chrono::{DateTime, Utc};
 use kit::Result;
 use kit::bulk::{Copy, Load, Value};

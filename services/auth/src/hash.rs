@@ -18,8 +18,11 @@ use tokio::sync::Semaphore;
 /// How many may wait per core: at about 25 ms each, no longer than three seconds.
 const WAITING_PER_CORE: usize = 128;
 
+/// The most rounds of a hash that is taken over from Django, ten times what its releases use: each login does them.
+const MOST_ROUNDS: u32 = 10_000_000;
+
 /// Matches no password; verifying against it costs what verifying a real hash costs.
-const NOBODY: &str =
+pub(crate) const NOBODY: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$cGxhemEtbm9ib2R5LXNsdA$bm8gcGFzc3dvcmQgb2YgYW55Ym9keSBoYXMgaXQgMzI";
 
 /// A new hash, after some 30 ms of work.
@@ -118,14 +121,31 @@ fn current(hash: &PasswordHash) -> bool {
         })
 }
 
-/// `iterations$salt$base64`, the salt as text.
 fn verify_django(password: &str, rest: &str) -> bool {
-    let mut parts = rest.splitn(3, '$');
-    let (Some(iterations), Some(salt), Some(digest)) = (parts.next(), parts.next(), parts.next()) else { return false };
-    let (Ok(iterations), Ok(digest)) = (iterations.parse::<NonZeroU32>(), STANDARD.decode(digest)) else {
-        return false;
-    };
-    pbkdf2::verify(pbkdf2::PBKDF2_HMAC_SHA256, iterations, salt.as_bytes(), password.as_bytes(), &digest).is_ok()
+    let Some(Django { rounds, salt, digest }) = Django::parse(rest) else { return false };
+    pbkdf2::verify(pbkdf2::PBKDF2_HMAC_SHA256, rounds, salt.as_bytes(), password.as_bytes(), &digest).is_ok()
+}
+
+/// What Django stores behind the name of its algorithm.
+struct Django<'h> {
+    rounds: NonZeroU32,
+    salt: &'h str,
+    digest: Vec<u8>,
+}
+
+impl<'h> Django<'h> {
+    /// `iterations$salt$base64`, the salt as text.
+    fn parse(rest: &'h str) -> Option<Self> {
+        let mut parts = rest.splitn(3, '$');
+        let (rounds, salt, digest) = (parts.next()?, parts.next()?, parts.next()?);
+        Some(Self { rounds: rounds.parse().ok()?, salt, digest: STANDARD.decode(digest).ok()? })
+    }
+}
+
+/// Whether this is a whole hash of Django's, and no password that was stored in its place.
+pub(crate) fn of_django(hash: &str) -> bool {
+    let parsed = hash.strip_prefix("pbkdf2_sha256$").and_then(Django::parse);
+    parsed.is_some_and(|hash| hash.rounds.get() <= MOST_ROUNDS && !hash.salt.is_empty() && hash.digest.len() == 32)
 }
 
 #[cfg(test)]
@@ -162,6 +182,27 @@ mod tests {
         let hash = "pbkdf2_sha256$260000$seasalt$YlZ2Vggtqdc61YjArZuoApoBh9JNGYoDRBUGu6tcJQo=";
         assert_eq!(verify("lètmein", hash), Verdict::RightButStale);
         assert_eq!(verify("letmein", hash), Verdict::Wrong);
+    }
+
+    #[test]
+    fn what_is_no_whole_hash_of_djangos_is_told_from_one() {
+        let whole = django("Secreta123");
+        assert!(of_django(&whole));
+        assert!(of_django(&whole.replace("$1000$", "$1000000$")));
+        for broken in [
+            "Secreta123",
+            "",
+            "!",
+            "pbkdf2_sha256$1000$salt1234",
+            &whole.replace("pbkdf2_sha256", "pbkdf2_sha1"),
+            &whole.replace("$1000$", "$0$"),
+            &whole.replace("$1000$", "$4000000000$"),
+            &whole.replace("salt1234", ""),
+            &whole[..whole.len() - 4],
+            &format!("{whole}$"),
+        ] {
+            assert!(!of_django(broken), "{broken}");
+        }
     }
 
     #[test]

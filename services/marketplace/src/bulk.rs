@@ -1,5 +1,7 @@
 //! Ads by the hundred thousand, for demonstrations and load tests.
 
+pub mod import;
+
 use chrono::{DateTime, Utc};
 use kit::Result;
 use kit::bulk::{Copy, Load, Value};

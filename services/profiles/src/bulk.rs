@@ -1,5 +1,7 @@
 //! Profiles by the hundred thousand, for load tests.
 
+pub mod import;
+
 use chrono::{DateTime, Utc};
 use kit::Result;
 use kit::bulk::{Copy, Load, Value};

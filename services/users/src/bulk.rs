@@ -1,9 +1,11 @@
 //! People by the hundred thousand, for load tests and imports.
 
+pub mod import;
+
 use chrono::{DateTime, Utc};
 use kit::Result;
 use kit::bulk::{Copy, Load, Value};
-use sqlx::PgPool;
+use sqlx::{PgExecutor, PgPool};
 use uuid::Uuid;
 
 #[derive(Clone, Debug)]
@@ -71,20 +73,21 @@ impl Person<'_> {
 pub struct Found {
     pub number: i64,
     pub id: Uuid,
-    /// Digits.
+    /// Digits, with `+` if it was typed.
     pub phone: Option<String>,
     /// Whether the account exists.
     pub here: bool,
+    pub first_name: String,
 }
 
-/// Those who have one of these numbers, or one of these phones and an account.
-pub async fn find(pool: &PgPool, numbers: &[i64], phones: &[&str]) -> Result<Vec<Found>> {
+/// Those who have one of these numbers, or one of these phones, in digits, and an account.
+pub async fn find(db: impl PgExecutor<'_>, numbers: &[i64], phones: &[&str]) -> Result<Vec<Found>> {
     let found = sqlx::query_as!(
         Found,
-        r#"select number, id, phone, state <> 'DELETED' as "here!" from people
-           where number = any($1) or (phone = any($2) and state <> 'DELETED')"#,
+        r#"select number, id, phone, state <> 'DELETED' as "here!", first_name from people
+           where number = any($1) or (translate(phone, '+', '') = any($2) and state <> 'DELETED')"#,
         numbers,
         phones as &[&str]
     );
-    Ok(found.fetch_all(pool).await?)
+    Ok(found.fetch_all(db).await?)
 }

@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::objects::{at, comment, community, lines, message, post, reaction, receipt, room, user};
+use super::objects::{
+    account, ad, at, comment, community, follow, lines, message, post, profile, reaction, receipt, room, user,
+};
+use super::people::counts;
 use super::receipt_of;
 use super::world::World;
 use crate::platform::plaza;
@@ -38,6 +41,12 @@ async fn ten_thousand_objects_come_out_as_they_were_although_the_first_try_is_ki
     let numbers: Vec<_> = people.iter().map(|person| person.number).chain([7_001, 7_002]).collect();
     let mut dice = Dice(7);
     let mut dump: Vec<_> = people.iter().map(user).collect();
+    for n in 8_000..8_060 {
+        dump.push(account(n, &format!("50580000{n}"), json!({ "role": "Specialist" })));
+        dump.push(profile("specialist", n, json!({ "profession": "Veterinario" })));
+        dump.push(ad(n, n, json!({})));
+        dump.push(follow(n, n, numbers[0]));
+    }
 
     // Rooms by what they become: number, people, pair.
     let mut rooms = Vec::new();
@@ -120,7 +129,11 @@ async fn ten_thousand_objects_come_out_as_they_were_although_the_first_try_is_ki
 
     let (code, said) = world.import(&world.dump("many.jsonl", &lines(&dump)), &[]);
     assert_eq!(code, Some(0), "{said}");
+    for kind in ["accounts", "people", "profiles", "ads", "follows"] {
+        assert_eq!(counts(&said, kind)[0], 60, "{kind}: {said}");
+    }
     world.is_consistent().await;
+    world.settled().await;
     let imported = world.state().await;
     let (code, said) = world.import(&world.dump("many.json", &Value::from(dump).to_string()), &[]);
     assert_eq!(code, Some(0), "{said}");

@@ -18,8 +18,50 @@ pub(super) fn object(model: &str, pk: i64, fields: Value) -> Value {
     json!({ "model": model, "pk": pk, "fields": fields })
 }
 
+/// Somebody who has registered here as well.
 pub(super) fn user(person: &Person) -> Value {
-    object("auth_app.user", person.number, json!({ "phone_number": format!("+{}", person.phone), "full_name": "x" }))
+    account(person.number, &format!("+{}", person.phone), json!({}))
+}
+
+/// With the password [`PASSWORD`](super::world::PASSWORD), but for what `more` says.
+pub(super) fn account(pk: i64, phone: &str, more: Value) -> Value {
+    let fields = json!({
+        "password": "pbkdf2_sha256$1000$sal12345$9iUXTzWVv0ZWYd1UrM8ZbFvBujdtHX218D/yVu0USu8=", "last_login": null,
+        "is_superuser": false, "phone_number": phone, "role": null, "full_name": "x", "last_name": "", "bio": null,
+        "profile_picture": null, "latitude": null, "longitude": null, "is_active": true, "is_staff": false,
+        "date_joined": time(0), "groups": [], "user_permissions": [],
+    });
+    object("auth_app.user", pk, with(fields, more))
+}
+
+/// A profile of the monolith's: `specialist`, `businessman` or `consumer`.
+pub(super) fn profile(kind: &str, person: i64, fields: Value) -> Value {
+    object(&format!("profiles.{kind}profile"), person, fields)
+}
+
+pub(super) fn category(pk: i64, name: &str) -> Value {
+    object("add.category", pk, json!({ "name": name, "description": null }))
+}
+
+/// An ad of the monolith's, but for what `more` says.
+pub(super) fn ad(pk: i64, publisher: i64, more: Value) -> Value {
+    let fields = json!({
+        "publisher": publisher, "title": format!("Anuncio {pk}"), "description": "Texto", "price": "1250.00",
+        "category": 24, "condition": "used", "location_name": null, "latitude": null, "longitude": null,
+        "main_image": null, "secondary_images": [], "status": "active", "created_at": time(pk), "updated_at": time(pk),
+    });
+    object("add.add", pk, with(fields, more))
+}
+
+pub(super) fn follow(pk: i64, follower: i64, following: i64) -> Value {
+    let fields = json!({ "follower": follower, "following": following, "created_at": time(pk) });
+    object("add.follow", pk, fields)
+}
+
+fn with(mut fields: Value, more: Value) -> Value {
+    let more = more.as_object().unwrap().clone();
+    fields.as_object_mut().unwrap().extend(more);
+    fields
 }
 
 pub(super) fn room(pk: i64, private: bool, people: &[i64], second: i64) -> Value {

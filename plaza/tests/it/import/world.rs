@@ -12,6 +12,9 @@ use url::Url;
 
 use crate::platform::{Folder, Platform, said};
 
+/// Everybody's.
+pub(super) const PASSWORD: &str = "Toro-bravo-7";
+
 /// Somebody with an account, as the monolith and we know them.
 pub(super) struct Person {
     pub(super) number: i64,
@@ -33,40 +36,88 @@ impl World {
     }
 
     pub(super) async fn person(&self, name: &str, phone: &str) -> Person {
+        self.register(name, phone, Some("consumer")).await
+    }
+
+    /// Somebody who has a profile only with a role.
+    pub(super) async fn register(&self, name: &str, phone: &str, role: Option<&str>) -> Person {
         let form = json!({
-            "phone_number": phone, "password": "Toro-bravo-7", "role": "consumer", "full_name": name, "last_name": "Ensayo",
+            "phone_number": phone, "password": PASSWORD, "role": role, "full_name": name, "last_name": "Ensayo",
         });
         let answer = Client::new().post(self.platform.url("/api/auth/register/")).json(&form).send().await.unwrap();
         let (status, made) = (answer.status(), answer.json::<Value>().await.unwrap());
         assert_eq!(status, StatusCode::CREATED, "{made}");
         let token = made["token"].as_str().unwrap_or_else(|| panic!("{made}")).to_owned();
-        let me = self.read("/api/auth/users/me/", &token).await;
-        // Their communities are an event away.
+        let number = made["user"]["id"].as_i64().unwrap();
+        self.joined(number, if role.is_some() { 2 } else { 1 }).await;
+        Person { number, token, phone: phone.to_owned() }
+    }
+
+    /// Waits for the communities that somebody has by the role: they are an event away.
+    pub(super) async fn joined(&self, number: i64, communities: i64) {
         let mut forum = self.database("forum").await;
         let mut memberships = 0_i64;
-        while memberships < 2 {
+        while memberships < communities {
             tokio::time::sleep(Duration::from_millis(20)).await;
             let count = sqlx::query_scalar("select count(*) from memberships where user_number = $1");
-            memberships = count.bind(me["id"].as_i64()).fetch_one(&mut forum).await.unwrap();
+            memberships = count.bind(number).fetch_one(&mut forum).await.unwrap();
         }
-        Person { number: me["id"].as_i64().unwrap(), token, phone: phone.to_owned() }
+    }
+
+    /// Status and answer of a login.
+    pub(super) async fn try_login(&self, phone: &str, password: &str) -> (StatusCode, Value) {
+        let form = json!({ "phone_number": phone, "password": password });
+        let answer = Client::new().post(self.platform.url("/api/auth/login/")).json(&form).send().await.unwrap();
+        (answer.status(), answer.json().await.unwrap())
+    }
+
+    /// The token of somebody with the usual password.
+    pub(super) async fn login(&self, phone: &str) -> String {
+        let (status, answer) = self.try_login(phone, PASSWORD).await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        answer["token"].as_str().unwrap().to_owned()
     }
 
     /// A picture's number.
     pub(super) async fn picture(&self, token: &str) -> i64 {
+        self.file(token, "media").await
+    }
+
+    /// A picture's number, in a folder.
+    pub(super) async fn file(&self, token: &str, folder: &'static str) -> i64 {
         let mut bytes = std::io::Cursor::new(Vec::new());
         image::RgbImage::new(8, 8).write_to(&mut bytes, image::ImageFormat::Png).unwrap();
         let form = Form::new().part("image", Part::bytes(bytes.into_inner()).file_name("toro.png"));
+        let form = form.text("folder", folder);
         let request = Client::new().post(self.platform.url("/api/media/")).bearer_auth(token).multipart(form);
         let answer: Value = request.send().await.unwrap().json().await.unwrap();
         answer["id"].as_i64().unwrap_or_else(|| panic!("{answer}"))
     }
 
     pub(super) async fn read(&self, path: &str, token: &str) -> Value {
-        let answer = Client::new().get(self.platform.url(path)).bearer_auth(token).send().await.unwrap();
-        let (status, body) = (answer.status(), answer.json().await.unwrap());
+        let (status, body) = self.try_read(path, token).await;
         assert_eq!(status, StatusCode::OK, "{path}: {body}");
         body
+    }
+
+    pub(super) async fn try_read(&self, path: &str, token: &str) -> (StatusCode, Value) {
+        let answer = Client::new().get(self.platform.url(path)).bearer_auth(token).send().await.unwrap();
+        (answer.status(), answer.json().await.unwrap())
+    }
+
+    pub(super) async fn delete(&self, path: &str, token: &str) {
+        let answer = Client::new().delete(self.platform.url(path)).bearer_auth(token).send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::NO_CONTENT, "{path}");
+    }
+
+    /// Waits until `auth` knows which roles are held.
+    pub(super) async fn settled(&self) {
+        let mut profiles = self.database("profiles").await;
+        let mut waiting = 1_i64;
+        while waiting > 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            waiting = sqlx::query_scalar("select count(*) from holds").fetch_one(&mut profiles).await.unwrap();
+        }
     }
 
     pub(super) async fn write(&self, path: &str, token: &str, body: Value) -> Value {
@@ -101,7 +152,11 @@ impl World {
     pub(super) async fn state(&self) -> Vec<(String, i64, Option<String>)> {
         let mut state = Vec::new();
         for (service, tables) in [
-            ("chat", &["rooms", "members", "messages", "marks", "read_ahead", "outbox"][..]),
+            ("auth", &["accounts"][..]),
+            ("users", &["people"]),
+            ("profiles", &["profiles", "welcomed", "outbox"]),
+            ("marketplace", &["categories", "ads", "follows", "words", "outbox"]),
+            ("chat", &["rooms", "members", "messages", "marks", "read_ahead", "outbox"]),
             ("forum", &["communities", "memberships", "posts", "comments", "reactions", "interactions", "outbox"]),
         ] {
             let mut database = self.database(service).await;

@@ -32,14 +32,11 @@ with gone as (
 )
 insert into import_counts select 'receipts', 'twice in the dump', count(distinct place) from gone;
 
-create temporary table import_people on commit drop as
-    select name, null::bigint as number, null::uuid as id, false as here from (
+insert into import_people (name)
+    select name from (
         select name from import_participants union select name from import_messages union select name from import_receipts
     ) names where name is not null;
-alter table import_people add primary key (name);
-create temporary table import_files on commit drop as
-    select distinct media as number, null::uuid as id, null::text as content_type from import_messages where media is not null;
-alter table import_files add primary key (number);
+insert into import_files (number) select distinct media from import_messages where media is not null;
 analyze import_rooms;
 analyze import_participants;
 analyze import_messages;

@@ -3,8 +3,7 @@
 //! it again is doing it once.
 //!
 //! What is staged lies in temporary tables, which no query can be checked against while it compiles. A service makes its
-//! own, and of these the tables `import_people` (`name`, `number`, `id`, `here`) and `import_files` (`number`, `id`,
-//! `content_type`) of those that it names.
+//! own, and fills `import_people` and `import_files` with those that it names.
 
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -19,6 +18,14 @@ create or replace function pg_temp.import_id(kind text, number bigint) returns u
 create temporary table import_conflicts (position bigint generated always as identity, what text) on commit drop;
 create temporary table import_counts (what text, outcome text, count bigint) on commit drop;
 create temporary table import_notes (what text, count bigint) on commit drop;
+create temporary table import_people (
+    name text collate \"C\" primary key, number bigint, id uuid, here boolean not null default false,
+    first_name text not null default ''
+) on commit drop;
+create temporary table import_files (
+    number bigint, private boolean not null default false, id uuid, owner_id uuid, content_type text,
+    primary key (number, private)
+) on commit drop;
 ";
 
 /// Who is meant by a name in the import.
@@ -30,6 +37,8 @@ pub struct Somebody {
     pub id: Option<Uuid>,
     /// Whether the account exists.
     pub here: bool,
+    /// Empty when nobody here has this number.
+    pub first_name: String,
 }
 
 /// A file that is there.
@@ -37,6 +46,9 @@ pub struct Somebody {
 pub struct File {
     pub number: i64,
     pub id: Uuid,
+    /// Whether only its owner and administrators may see it.
+    pub private: bool,
+    pub owner_id: Option<Uuid>,
     /// Empty where nobody knows it.
     pub content_type: String,
 }
@@ -98,14 +110,18 @@ pub async fn identify(load: &mut Load, people: &[Somebody]) -> Result<()> {
     let numbers: Vec<_> = people.iter().map(|person| person.number).collect();
     let ids: Vec<_> = people.iter().map(|person| person.id).collect();
     let here: Vec<_> = people.iter().map(|person| person.here).collect();
+    let first_names: Vec<_> = people.iter().map(|person| person.first_name.as_str()).collect();
     sqlx::query(
-        "update import_people p set number = s.number, id = coalesce(s.id, pg_temp.import_id('03', s.number)), here = s.here
-         from unnest($1::text[], $2::bigint[], $3::uuid[], $4::bool[]) as s (name, number, id, here) where p.name = s.name",
+        "update import_people p set number = s.number, id = coalesce(s.id, pg_temp.import_id('03', s.number)),
+             here = s.here, first_name = s.first_name
+         from unnest($1::text[], $2::bigint[], $3::uuid[], $4::bool[], $5::text[]) as s (name, number, id, here, first_name)
+         where p.name = s.name",
     )
     .bind(names)
     .bind(numbers)
     .bind(ids)
     .bind(here)
+    .bind(first_names)
     .execute(load.connection())
     .await?;
     Ok(())
@@ -113,21 +129,29 @@ pub async fn identify(load: &mut Load, people: &[Somebody]) -> Result<()> {
 
 /// The next numbers of files behind one.
 pub async fn files(load: &mut Load, after: i64, limit: i64) -> Result<Vec<i64>> {
-    let numbers = sqlx::query_scalar("select number from import_files where number > $1 order by number limit $2");
+    let numbers =
+        sqlx::query_scalar("select distinct number from import_files where number > $1 order by number limit $2");
     Ok(numbers.bind(after).bind(limit).fetch_all(load.connection()).await?)
 }
 
-/// Says which files there are; the others are missing.
+/// Says which files there are; the others are missing, and so are private ones where others should see them, and public
+/// ones where not.
 pub async fn attach(load: &mut Load, files: &[File]) -> Result<()> {
     let numbers: Vec<_> = files.iter().map(|file| file.number).collect();
     let ids: Vec<_> = files.iter().map(|file| file.id).collect();
+    let private: Vec<_> = files.iter().map(|file| file.private).collect();
+    let owners: Vec<_> = files.iter().map(|file| file.owner_id).collect();
     let types: Vec<_> = files.iter().map(|file| file.content_type.as_str()).collect();
     sqlx::query(
-        "update import_files f set id = s.id, content_type = s.content_type
-         from unnest($1::bigint[], $2::uuid[], $3::text[]) as s (number, id, content_type) where f.number = s.number",
+        "update import_files f set id = s.id, owner_id = s.owner_id, content_type = s.content_type
+         from unnest($1::bigint[], $2::uuid[], $3::bool[], $4::uuid[], $5::text[])
+             as s (number, id, private, owner_id, content_type)
+         where f.number = s.number and f.private = s.private",
     )
     .bind(numbers)
     .bind(ids)
+    .bind(private)
+    .bind(owners)
     .bind(types)
     .execute(load.connection())
     .await?;

@@ -40,17 +40,15 @@ with gone as (
 )
 insert into import_counts select 'reactions', 'twice in the dump', count(distinct place) from gone;
 
-create temporary table import_people on commit drop as
-    select name, null::bigint as number, null::uuid as id, false as here from (
+insert into import_people (name)
+    select name from (
         select name from import_communities union select name from import_participants union select name from import_posts
         union select name from import_comments union select name from import_reactions
     ) names where name is not null;
-alter table import_people add primary key (name);
-create temporary table import_files on commit drop as
-    select number, null::uuid as id, null::text as content_type from (
+insert into import_files (number)
+    select number from (
         select media as number from import_posts union select media from import_comments
     ) files where number is not null;
-alter table import_files add primary key (number);
 analyze import_posts;
 analyze import_comments;
 analyze import_reactions;
