@@ -13,6 +13,7 @@ use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use kit::Stop;
 use kit::cork::Corked;
 use kit::service::Mesh;
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 use tower::Service;
@@ -26,6 +27,8 @@ const HEAD: Duration = Duration::from_secs(30);
 const REST: Duration = Duration::from_secs(3);
 /// Between two looks at what it has said, at first and at last.
 const PAUSES: [Duration; 2] = [Duration::from_millis(5), Duration::from_millis(200)];
+/// Bytes that wait in the kernel to be sent, before we are asked for more.
+const UNSENT: u32 = 128 << 10;
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Serves until the stop, then drains.
@@ -78,8 +81,7 @@ async fn accept(listener: TcpListener, front: &Front, graceful: &GracefulShutdow
 }
 
 async fn connection(stream: TcpStream, address: SocketAddr, front: Front, watcher: Watcher) {
-    // Answers are small and complete; waiting for more to send only delays them.
-    let _ = stream.set_nodelay(true);
+    tune(&stream, 2 * front.edge().config.read_pause());
     let Some(http2) = speaks_http2(&stream).await else { return };
     let mut builder = Builder::new(TokioExecutor::new());
     builder = if http2 { builder.http2_only() } else { builder.http1_only() };
@@ -109,6 +111,17 @@ async fn connection(stream: TcpStream, address: SocketAddr, front: Front, watche
     if let Err(error) = outcome {
         tracing::debug!(%address, %error, "connection ended");
     }
+}
+
+/// What cannot be set is not needed: these only make it better.
+fn tune(stream: &TcpStream, patience: Duration) {
+    // Answers are small and complete; waiting for more to send only delays them.
+    let _ = stream.set_nodelay(true);
+    let socket = SockRef::from(stream);
+    // Else megabytes lie ready for who reads slowly, and between two times that we are asked for more minutes pass.
+    let _ = socket.set_tcp_notsent_lowat(UNSENT);
+    // Who takes nothing at all, and is only there, goes with what waits for them.
+    let _ = socket.set_tcp_user_timeout(Some(patience));
 }
 
 /// Looks at the first bytes without taking them. hyper's own look has no time limit.
@@ -161,6 +174,22 @@ mod tests {
         let began = Instant::now();
         assert_eq!(speaks_http2(&stream).await, None);
         assert!(began.elapsed() < HEAD / 2, "{:?}", began.elapsed());
+    }
+
+    #[tokio::test]
+    async fn little_waits_in_the_kernel_for_a_slow_reader() {
+        let (_client, stream) = connected().await;
+        tune(&stream, Duration::from_secs(60));
+        let mut taken = 0;
+        while let Ok(Ok(())) = timeout(Duration::from_millis(200), stream.writable()).await {
+            taken += stream.try_write(&[0; 16 << 10]).unwrap_or_default();
+            assert!(taken < 64 << 20, "nobody reads, and it is taken all the same");
+        }
+        let socket = SockRef::from(&stream);
+        assert_eq!(
+            (socket.tcp_notsent_lowat().unwrap(), socket.tcp_user_timeout().unwrap()),
+            (UNSENT, Some(Duration::from_secs(60)))
+        );
     }
 
     #[tokio::test]
