@@ -75,7 +75,7 @@ enum Action {
         service: Option<String>,
     },
     /// Publish once more what was published since a time, when the broker has lost events. Who applied one knows it by its
-    /// id and does nothing. Services keep what they published for a week.
+    /// id and does nothing; who did not applies it after newer ones. Services keep what they published for a week.
     Republish {
         /// Such as 2026-01-31T09:00:00Z.
         #[arg(long, value_name = "TIME")]
@@ -290,7 +290,12 @@ async fn give_up(server: &str, events: &[Uuid], only: Option<&str>) -> anyhow::R
 /// Marks them as not published, for the services' relays to find.
 async fn republish(server: &str, since: DateTime<Utc>, only: Option<&str>) -> anyhow::Result<ExitCode> {
     for (service, mut database) in databases(server, only).await? {
-        let marked = sqlx::query("update outbox set published_at = null where published_at >= $1").bind(since);
+        // More would push each other, and what is new, out of the broker before anybody has read them.
+        let marked = sqlx::query(
+            "update outbox set published_at = null where published_at >= $1
+                 and (select count(*) from outbox where published_at >= $1 or published_at is null) <= 500000",
+        );
+        let marked = marked.bind(since);
         let marked = marked.execute(&mut database).await?.rows_affected();
         print(format_args!("{service}: {marked} to be published once more"));
     }

@@ -32,7 +32,7 @@ async fn a_dump_becomes_what_people_had() {
     let ana = world.person("Ana", "50570000001").await;
     let luis = world.person("Luis", "50570000002").await;
     let eva = world.person("Eva", "50570000003").await;
-    let picture = world.picture(&ana.token).await;
+    let (picture, of_luis) = (world.picture(&ana.token).await, world.picture(&luis.token).await);
     let (a, l, e) = (ana.number, luis.number, eva.number);
     let nobody = 4_000;
     let mut dump = vec![
@@ -48,8 +48,8 @@ async fn a_dump_becomes_what_people_had() {
         room(33, true, &[a, nobody], 40),
         room(34, true, &[], 40),
         message(500, 30, a, "Buenas, ¿hay maíz?", None, 100),
-        message(501, 31, l, "Sí hay", Some(picture), 110),
-        message(502, 30, a, "¿Cuánto?", Some(99_999), 120),
+        message(501, 31, l, "Sí hay", Some(of_luis), 110),
+        message(502, 30, a, "¿Cuánto?", Some(of_luis), 120),
         message(503, 31, l, "Diez sacos", None, 130),
         message(504, 30, a, "Bien", None, 140),
         message(505, 32, e, "Hola grupo", None, 150),
@@ -132,7 +132,7 @@ async fn a_dump_becomes_what_people_had() {
     let history = world.read("/api/chat/messages/?room=30", &luis.token).await;
     let history = &history["results"];
     assert_eq!(ids(history), [500, 501, 502, 503, 504]);
-    assert_eq!(history[1]["media_id"], picture);
+    assert_eq!(history[1]["media_id"], of_luis);
     assert_eq!((&history[2]["media_id"], &history[2]["content"]), (&Value::Null, &json!("¿Cuánto?")));
     assert_eq!(history[4]["timestamp"], "2025-03-01T12:02:20Z");
     assert_eq!(receipt_of(&history[0], l), (Some(at(200)), Some(at(200))));

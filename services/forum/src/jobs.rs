@@ -56,6 +56,9 @@ impl Forum {
         let noted = noted.fetch_one(&mut *tx).await?;
         if self.rules.relevance && !noted {
             sqlx::query!("alter table posts enable trigger posts_activity").execute(&mut *tx).await?;
+            sqlx::query!("insert into active_posts select id from posts on conflict do nothing")
+                .execute(&mut *tx)
+                .await?;
         } else if !self.rules.relevance && noted {
             sqlx::query!("alter table posts disable trigger posts_activity").execute(&mut *tx).await?;
             sqlx::query!("truncate active_posts").execute(&mut *tx).await?;

@@ -98,7 +98,7 @@ async fn gone(redis: &mut MultiplexedConnection, stream: &str, group: &str) -> r
     else {
         return Ok(0);
     };
-    Ok((added - length).saturating_sub(read))
+    Ok(added.saturating_sub(length).saturating_sub(read))
 }
 
 /// Publishes messages in the order given.

@@ -55,9 +55,11 @@ impl Link {
     async fn sender(&self) -> Result<Sender, Failure> {
         let dialling = {
             let mut present = self.present.lock().expect("nothing panics under this lock");
-            match present.as_ref().map(|dialling| (dialling, dialling.peek())) {
-                Some((_, Some(Ok(sender)))) if !sender.is_closed() => return Ok(sender.clone()),
-                Some((dialling, None)) => dialling.clone(),
+            // Looked at here: if nobody waited to its end, an attempt that failed long ago still has its error to tell.
+            let dialled = present.as_ref().map(|dialling| dialling.clone().now_or_never());
+            match (dialled, present.as_ref()) {
+                (Some(Some(Ok(sender))), _) if !sender.is_closed() => return Ok(sender),
+                (Some(None), Some(dialling)) => dialling.clone(),
                 _ => present.insert(self.dial()).clone(),
             }
         };

@@ -137,11 +137,15 @@ async fn lead(service: &'static str, broker: &Broker, db: &PgPool, stop: &Stop) 
             return Ok(());
         }
         if forgot.is_none_or(|at| at.elapsed() >= FORGET) {
-            // Whatever keeps it from doing so, what is new is published.
-            if let Err(error) = forget(&mut leader).await {
-                tracing::warn!(service, %error, "old events are not forgotten");
+            // Whatever keeps it from doing so, and however much it is, what is new is published.
+            match forget(&mut leader).await {
+                Ok(true) => forgot = Some(Instant::now()),
+                Ok(false) => found = true,
+                Err(error) => {
+                    tracing::warn!(service, %error, "old events are not forgotten");
+                    forgot = Some(Instant::now());
+                }
             }
-            forgot = Some(Instant::now());
         }
         idle = if found { 0 } else { idle.saturating_add(1) };
         let asleep = idle >= LOOKS;
@@ -211,15 +215,14 @@ async fn measure(service: &str, db: &mut PgConnection) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn forget(db: &mut PgConnection) -> sqlx::Result<()> {
+/// Forgets some of what is old; whether that was all of it.
+async fn forget(db: &mut PgConnection) -> sqlx::Result<bool> {
     let published = "delete from outbox where position in
          (select position from outbox where published_at < now() - $1::interval order by published_at limit $2)";
-    while sqlx::query(published).bind(KEEP).bind(FORGOTTEN).execute(&mut *db).await?.rows_affected() == FORGOTTEN as u64
-    {
-    }
+    let published = sqlx::query(published).bind(KEEP).bind(FORGOTTEN).execute(&mut *db).await?.rows_affected();
     // As long as the broker could still repeat an event, its id is remembered.
     let handled = "delete from inbox where (consumer, event_id) in
          (select consumer, event_id from inbox where handled_at < now() - interval '30 days' order by handled_at limit $1)";
-    while sqlx::query(handled).bind(FORGOTTEN).execute(&mut *db).await?.rows_affected() == FORGOTTEN as u64 {}
-    Ok(())
+    let handled = sqlx::query(handled).bind(FORGOTTEN).execute(&mut *db).await?.rows_affected();
+    Ok(published.max(handled) < FORGOTTEN as u64)
 }

@@ -16,8 +16,9 @@ impl Reader<'_> {
         if !phone.is_empty() {
             // Of several with one phone, the one that is imported.
             self.read.numbers.entry(phone.clone()).and_modify(|first| *first = number.min(*first)).or_insert(number);
-            self.read.phones.insert(number, phone);
         }
+        // Also without digits: such a name is nobody's phone here.
+        self.read.phones.insert(number, phone);
         let role = role(&user.role.0);
         if let Some(role) = &role {
             self.batch.roles.push(profiles::Role { place, number, role: role.clone() });

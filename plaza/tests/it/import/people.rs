@@ -149,6 +149,8 @@ async fn a_person_gets_one_profile_with_the_files_that_are_here() {
     let ana = world.person("Ana", "50570000001").await;
     let luis = world.register("Luis", "50570000002", None).await;
     let (picture, second) = (world.picture(&ana.token).await, world.picture(&ana.token).await);
+    let work = world.picture(&luis.token).await;
+    world.bring(601, &[picture, second]).await;
     let (title, foreign) =
         (world.file(&luis.token, "verification").await, world.file(&ana.token, "verification").await);
     let (a, l) = (ana.number, luis.number);
@@ -162,7 +164,7 @@ async fn a_person_gets_one_profile_with_the_files_that_are_here() {
     });
     // The microservices': with a number of its own.
     let of_luis = json!({
-        "user_id": l, "profession": "Apicultor", "work_images_ids": format!("[{picture}]"),
+        "user_id": l, "profession": "Apicultor", "work_images_ids": format!("[{picture}, {work}]"),
         "verification_title_id": title, "verification_student_card_id": foreign, "verification_graduation_letter_id": picture,
     });
     let dump = [
@@ -202,7 +204,7 @@ async fn a_person_gets_one_profile_with_the_files_that_are_here() {
         "2  of a person with another",
         "1  whose person has no account here",
         "1 specialists wrote a profession that is none here",
-        "2 files of galleries are missing here",
+        "3 files of galleries are missing here or somebody else's",
         "2 documents are missing here",
     ] {
         assert!(said.contains(told), "{told}: {said}");
@@ -227,7 +229,8 @@ async fn a_person_gets_one_profile_with_the_files_that_are_here() {
     for (key, value) in [
         ("user_display", json!("Luis")),
         ("profession", json!("")),
-        ("work_images_ids", json!([picture])),
+        // The other is somebody else's here.
+        ("work_images_ids", json!([work])),
         ("verification_title_id", json!(title)),
         ("verification_student_card_id", Value::Null),
         ("verification_graduation_letter_id", Value::Null),

@@ -9,6 +9,7 @@ use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use url::Url;
+use uuid::Uuid;
 
 use crate::platform::{Folder, Platform, said};
 
@@ -146,6 +147,13 @@ impl World {
         let mut url = Url::parse(self.platform.text("database_url")).unwrap();
         url.set_path(&format!("plaza_{service}"));
         PgConnection::connect(url.as_str()).await.unwrap()
+    }
+
+    /// Makes files those of somebody who has a number in a dump and no account yet, as if they had been brought before.
+    pub(super) async fn bring(&self, number: i64, files: &[i64]) {
+        let owner = Uuid::from_u128(0x706c_617a_6103_8000_8000_0000_0000_0000 | number as u128);
+        let brought = sqlx::query("update files set owner_id = $1 where number = any($2)").bind(owner).bind(files);
+        brought.execute(&mut self.database("media").await).await.unwrap();
     }
 
     /// Everything that an import could change, and the outboxes.

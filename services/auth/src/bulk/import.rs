@@ -76,7 +76,7 @@ pub async fn stage(load: &mut Load, accounts: &[Account]) -> Result<()> {
             account.place.into(),
             account.number.into(),
             phone.as_ref().map(Phone::as_str).into(),
-            // It has no password, and a login takes as long as any other that fails.
+            // It has no password.
             Value::Text(if usable { &account.password } else { hash::NOBODY }),
             usable.into(),
             roles.as_slice().into(),

@@ -132,7 +132,7 @@ create temporary table import_sent on commit drop as
     left join import_targets t on t.number = m.room
     left join rooms r on r.id = t.target
     left join import_people p on p.name = m.name
-    left join import_files f on f.number = m.media
+    left join import_files f on f.number = m.media and f.owner_id = p.id
     left join messages h on h.number = m.number;
 analyze import_sent;
 

@@ -62,7 +62,10 @@ insert into import_notes
     from import_newcomers where outcome = 'imported' and not usable
     union all
     select 'accounts have a role that is none here, and none now', count(*)
-    from import_newcomers where outcome = 'imported' and role_unknown;
+    from import_newcomers where outcome = 'imported' and role_unknown
+    union all
+    select 'accounts are administrators, with the passwords they had', count(*)
+    from import_newcomers where outcome = 'imported' and 'ADMIN' = any(roles);
 create unique index on import_newcomers (number);
 analyze import_newcomers;
 ";

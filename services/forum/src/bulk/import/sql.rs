@@ -149,7 +149,7 @@ create temporary table import_written on commit drop as
     from import_posts p
     left join import_people w on w.name = p.name
     left join import_places c on c.id = p.community
-    left join import_files f on f.number = p.media
+    left join import_files f on f.number = p.media and f.owner_id = w.id
     left join posts h on h.id = p.id;
 create unique index on import_written (id);
 analyze import_written;
@@ -183,7 +183,7 @@ create temporary table import_answers on commit drop as
     from import_comments c
     left join import_people w on w.name = c.name
     left join import_written p on p.id = c.post
-    left join import_files f on f.number = c.media
+    left join import_files f on f.number = c.media and f.owner_id = w.id
     left join comments h on h.id = c.id;
 create unique index on import_answers (id);
 create index on import_answers (parent);

@@ -93,6 +93,7 @@ create temporary table import_offers on commit drop as
     -- The ids of those that every installation has are the same.
     left join categories k on k.id = a.category and not exists (select from import_groups)
     left join import_files m on m.number = a.main_image and m.content_type like 'image/%'
+        and m.owner_id = w.id
     left join ads h on h.id = a.id;
 ";
 
@@ -109,7 +110,7 @@ on conflict on constraint categories_name_key do nothing;
 insert into import_counts select 'categories', outcome, count(*) from import_groups group by outcome;
 ";
 
-/// Each picture once, where it stands first. Triggers note the words that ads are found by.
+/// Each picture once, where it stands first. A number that is somebody else's picture here is none of theirs. Triggers note the words that ads are found by.
 pub(super) const ADS: &str = "
 insert into import_conflicts (what)
 select format('ad %s of the dump: here %s is an ad of user %s of %s', id, id, here_publisher, here_at::date)
@@ -119,8 +120,8 @@ create temporary table import_shown on commit drop as
     select place, id, row_number() over (partition by place order by position) as turn
     from (
         select p.place, f.id, min(p.position) as position
-        from import_pictures p join import_files f on f.number = p.number
-        where f.content_type like 'image/%'
+        from import_pictures p join import_offers o using (place) join import_files f on f.number = p.number
+        where f.content_type like 'image/%' and f.owner_id = o.publisher_id
         group by p.place, f.id
     ) each;
 
@@ -187,13 +188,14 @@ insert into import_notes (what, count)
     from import_offers where outcome = 'imported'
         and (length(title) > 200 or length(description) > 20000 or length(location_name) > 255)
     union all
-    select 'ads are shown without a main picture, as it is missing here', count(*)
+    select 'ads are shown without a main picture, as it is missing here or somebody else''s', count(*)
     from import_offers where outcome = 'imported' and main_image is not null and main_image_id is null
     union all
-    select 'secondary pictures of ads are missing here', count(*)
+    select 'secondary pictures of ads are missing here or somebody else''s', count(*)
     from import_pictures p join import_offers o using (place)
     where o.outcome = 'imported' and not exists (
         select from import_files f where f.number = p.number and f.content_type like 'image/%'
+            and f.owner_id = o.publisher_id
     )
     union all
     select 'secondary pictures are more than an ad has', count(*)

@@ -33,7 +33,7 @@ analyze import_pictures;
 analyze import_roles;
 ";
 
-/// Which profile of a person it is, and what can be shown in it. Somebody else's document is nobody's to show. In the order
+/// Which profile of a person it is, and what can be shown in it. A number that is somebody else's file here is none of theirs. In the order
 /// in which the service locks when it makes a profile.
 pub(super) const CHOICE: &str = "
 lock table welcomed, profiles, holds in share row exclusive mode;
@@ -75,8 +75,8 @@ create temporary table import_shown on commit drop as
     select place, id, row_number() over (partition by place order by position) as turn
     from (
         select p.place, f.id, min(p.position) as position
-        from import_pictures p join import_files f on f.number = p.number
-        where not f.private and f.content_type like 'image/%'
+        from import_pictures p join import_made m using (place) join import_files f on f.number = p.number
+        where not f.private and f.content_type like 'image/%' and f.owner_id = m.user_id
         group by p.place, f.id
     ) each;
 ";
@@ -125,11 +125,12 @@ insert into import_notes (what, count)
     select 'profiles said more than the 5000 characters that are kept', count(*)
     from import_made where outcome = 'imported' and greatest(length(about_us), length(descriptions)) > 5000
     union all
-    select 'files of galleries are missing here, or are no pictures that everybody sees', count(*)
+    select 'files of galleries are missing here or somebody else''s, or are no pictures that everybody sees', count(*)
     from import_pictures p join import_made m using (place)
     where m.outcome = 'imported' and not exists (
         select from import_files f
         where f.number = p.number and not f.private and f.content_type like 'image/%'
+            and f.owner_id = m.user_id
     )
     union all
     select 'pictures are more than a gallery has', count(*)
