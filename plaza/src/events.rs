@@ -287,19 +287,26 @@ async fn give_up(server: &str, events: &[Uuid], only: Option<&str>) -> anyhow::R
     Ok(ExitCode::SUCCESS)
 }
 
+/// Events of a service that may leave at once: half of what the broker keeps. More would push each other, and what is new,
+/// out of it before anybody has read them.
+const MOST_AT_ONCE: i64 = 500_000;
+
 /// Marks them as not published, for the services' relays to find.
 async fn republish(server: &str, since: DateTime<Utc>, only: Option<&str>) -> anyhow::Result<ExitCode> {
+    let mut outcome = ExitCode::SUCCESS;
     for (service, mut database) in databases(server, only).await? {
-        // More would push each other, and what is new, out of the broker before anybody has read them.
-        let marked = sqlx::query(
-            "update outbox set published_at = null where published_at >= $1
-                 and (select count(*) from outbox where published_at >= $1 or published_at is null) <= 500000",
-        );
-        let marked = marked.bind(since);
+        let count = "select count(*) from outbox where published_at >= $1 or published_at is null";
+        let count: i64 = sqlx::query_scalar(count).bind(since).fetch_one(&mut database).await?;
+        if count > MOST_AT_ONCE {
+            print(format_args!("{service}: none of {count}, which are too many at once; name a later time"));
+            outcome = ExitCode::FAILURE;
+            continue;
+        }
+        let marked = sqlx::query("update outbox set published_at = null where published_at >= $1").bind(since);
         let marked = marked.execute(&mut database).await?.rows_affected();
         print(format_args!("{service}: {marked} to be published once more"));
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(outcome)
 }
 
 async fn list_parked(database: &mut PgConnection) -> sqlx::Result<Vec<Parked>> {
