@@ -1,5 +1,5 @@
 //! A connection to a peer: made when it is first needed, and anew when it has ended. Calls go from the request's task to
-//! the connection's; tonic's own channel has a queue with a task in between, for which every call wakes one more thread.
+//! the connection's; tonic's own channel has a queue with a task in between, for which every call wakes one more.
 
 use std::error::Error;
 use std::sync::{Arc, Mutex};
