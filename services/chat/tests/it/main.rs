@@ -6,11 +6,13 @@
 mod firebase;
 mod firebase_fake;
 mod firebase_inward;
+mod groups;
 mod history;
 mod inboxes;
 mod kinds;
 mod messages;
 mod moderation;
+mod pieces;
 mod plans;
 mod presence;
 mod races;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use futures_util::future::join_all;
-use sqlx::{AssertSqlSafe, PgPool};
+use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::*;
 
@@ -33,13 +33,13 @@ async fn send_at_once(
             tokio::spawn(async move { Ok(one.try_send(&room, draft).await?.created) })
         })
         .collect();
-    testkit::eventually("the first ones wait for the table", async || waiting(&world.harness.service.db).await > 0)
-        .await;
+    // On the connection that holds the table: all others may wait for it.
+    testkit::eventually("the first ones wait for the table", async || waiting(&mut shut).await > 0).await;
     shut.rollback().await.unwrap();
     join_all(sent).await.into_iter().map(Result::unwrap).collect()
 }
 
-async fn waiting(db: &PgPool) -> i64 {
+async fn waiting(db: &mut PgConnection) -> i64 {
     let count = "select count(*) from pg_locks where not granted and relation = 'outbox'::regclass
                      and database = (select oid from pg_database where datname = current_database())";
     sqlx::query_scalar(count).fetch_one(db).await.unwrap()
@@ -155,7 +155,7 @@ async fn who_gives_up_in_the_middle_leaves_the_room_to_the_next() {
     sqlx::query("lock table outbox in access exclusive mode").execute(&mut *shut).await.unwrap();
     let (somebody, its) = (ana.clone(), room.clone());
     let given_up = tokio::spawn(async move { somebody.send(&its, "uno").await });
-    testkit::eventually("it waits for the table", async || waiting(&world.harness.service.db).await > 0).await;
+    testkit::eventually("it waits for the table", async || waiting(&mut shut).await > 0).await;
     given_up.abort();
     let (somebody, its) = (ben.clone(), room.clone());
     let next = tokio::spawn(async move { somebody.send(&its, "dos").await });
