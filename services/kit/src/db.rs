@@ -40,6 +40,18 @@ pub async fn connect(url: &str, size: u32, name: &str) -> anyhow::Result<PgPool>
         .context("connecting to PostgreSQL")
 }
 
+/// From now on connections that are opened keep one plan of each statement, for any arguments. PostgreSQL alone compares
+/// costs, and of a statement with a limit it then plans anew forever, which takes longer than to read a page. For services
+/// whose statements are written so that one plan suits all arguments; where none does, a transaction says so itself.
+pub fn plan_once(pool: &PgPool) {
+    let options = PgConnectOptions::clone(&pool.connect_options());
+    pool.set_connect_options(options.options([
+        ("plan_cache_mode", "force_generic_plan"),
+        // A plan that is made while a table is empty must be right when it is large, too.
+        ("enable_seqscan", "off"),
+    ]));
+}
+
 /// Brings the database to the newest version. sqlx holds an advisory lock meanwhile, so any number of replicas may
 /// start at once.
 pub async fn migrate(pool: &PgPool, service: &Migrator) -> anyhow::Result<()> {

@@ -165,6 +165,13 @@ impl From<sqlx::Error> for Error {
                 Some("40001" | "40P01") => aborted("CONFLICT", "another change came in between"),
                 // A NUL character: fine in a protobuf string, not in PostgreSQL's text or JSON.
                 Some("22021" | "22P05") => invalid("", "text may not contain NUL characters"),
+                // A time before 4713 BC, which a protobuf timestamp can say.
+                Some("22008") => invalid("", "a time is out of range"),
+                // The statement's own limit, or a lock that was not free in it.
+                Some("57014") => {
+                    tracing::warn!(%error, "a statement took too long");
+                    ours(Code::DeadlineExceeded, "DATABASE_SLOW", "the database took too long")
+                }
                 Some(state) if away(state) => unavailable("DATABASE_AWAY", "the database does not answer"),
                 _ => internal(error),
             },
@@ -327,8 +334,9 @@ mod tests {
             ("40001", Code::Aborted),
             ("40P01", Code::Aborted),
             ("22021", Code::InvalidArgument),
-            // A statement that took too long, a lock that was not free, a broken constraint, a missing table.
-            ("57014", Code::Internal),
+            ("22008", Code::InvalidArgument),
+            ("57014", Code::DeadlineExceeded),
+            // A lock that was not free, a broken constraint, a missing table.
             ("55P03", Code::Internal),
             ("23505", Code::Internal),
             ("42P01", Code::Internal),

@@ -158,6 +158,13 @@ pub async fn attach(load: &mut Load, files: &[File]) -> Result<()> {
     Ok(())
 }
 
+/// Says that files which were attached are not there after all.
+pub async fn detach(load: &mut Load, numbers: &[i64]) -> Result<()> {
+    let absent = "update import_files set id = null, owner_id = null, content_type = null where number = any($1)";
+    sqlx::query(absent).bind(numbers).execute(load.connection()).await?;
+    Ok(())
+}
+
 /// What `import_counts`, `import_conflicts` and `import_notes` say by now.
 pub async fn outcome(load: &mut Load) -> Result<Outcome> {
     let counts = sqlx::query_as(
