@@ -17,8 +17,8 @@ use crate::documents::Exchange;
 use crate::holds::forget_hold;
 use crate::input::Change;
 use crate::profiles::{
-    Kind, Person, ProfileRow, delete_profile, forget_heard_name, forget_welcomed, insert_welcomed, lock_person,
-    lock_profile, lock_referrers, update_documents, update_gallery, update_name, upsert_heard_name,
+    Kind, Person, ProfileRow, delete_profile, forget_heard_name, gone, insert_welcomed, lock_person, lock_profile,
+    lock_referrers, update_documents, update_gallery, update_name, upsert_gone, upsert_heard_name,
 };
 use crate::ratings::{delete_received, withdraw_ratings};
 use crate::verifications::delete_reviews;
@@ -79,7 +79,8 @@ impl Profiles {
 async fn copy_name(tx: &mut PgConnection, event: UserUpdated) -> kit::Result<()> {
     let user_id = parse_id("user_uuid", &event.user_uuid)?;
     lock_person(tx, user_id).await?;
-    if !update_name(&mut *tx, user_id, &event.full_name).await? {
+    // The end of an account comes from `auth` and the name from `users`, so the name may be heard last.
+    if !update_name(&mut *tx, user_id, &event.full_name).await? && !gone(&mut *tx, user_id).await? {
         upsert_heard_name(tx, user_id, &event.full_name).await?;
     }
     Ok(())
@@ -88,6 +89,7 @@ async fn copy_name(tx: &mut PgConnection, event: UserUpdated) -> kit::Result<()>
 async fn forget_person(tx: &mut PgConnection, event: UserDeleted) -> kit::Result<()> {
     let user_id = parse_id("user_uuid", &event.user_uuid)?;
     lock_person(tx, user_id).await?;
+    upsert_gone(&mut *tx, user_id).await?;
     let row = lock_profile(tx, user_id).await?;
     if let Some(row) = &row {
         delete_profile(tx, row.id).await?;
@@ -95,7 +97,6 @@ async fn forget_person(tx: &mut PgConnection, event: UserDeleted) -> kit::Result
     withdraw_ratings(tx, user_id).await?;
     delete_received(&mut *tx, user_id).await?;
     delete_reviews(&mut *tx, user_id).await?;
-    forget_welcomed(&mut *tx, user_id).await?;
     forget_heard_name(&mut *tx, user_id).await?;
     forget_hold(&mut *tx, user_id).await?;
     match row {

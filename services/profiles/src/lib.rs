@@ -9,6 +9,7 @@ mod holds;
 mod input;
 mod profiles;
 mod ratings;
+mod search;
 mod verifications;
 
 use std::time::Duration;

@@ -1,5 +1,6 @@
-//! Stars. They are a person's and outlive the profile, which has their sum and number: a profile that is made again counts
-//! them. Its row is locked before ratings are touched, so that both follow every rating by itself and equal a recount.
+//! Stars. They are a person's and outlive the profile, which has their sum and number: a profile that is made again
+//! counts them. Its row is locked before ratings are touched, so that both follow every rating by itself and equal a
+//! recount; and before it whoever gives stars, so that the end of their account takes these back too.
 
 use chrono::{DateTime, Utc};
 use kit::error::denied;
@@ -11,7 +12,7 @@ use sqlx::{PgConnection, PgExecutor};
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
-use crate::profiles::{Kind, lock_profile, update_points};
+use crate::profiles::{Kind, lock_person, lock_profile, refuse_gone, update_points};
 use crate::{Profiles, no_such_profile};
 
 #[tonic::async_trait]
@@ -25,6 +26,8 @@ impl RatingService for Profiles {
         }
 
         let mut tx = kit::db::begin(&self.db).await?;
+        lock_person(&mut tx, caller.id).await?;
+        refuse_gone(&mut tx, caller.id).await?;
         let row = lock_profile(&mut tx, user_id).await?;
         row.filter(|row| row.kind == Kind::Specialist).ok_or_else(no_such_profile)?;
         let former = fetch_stars(&mut *tx, user_id, caller.id).await?;

@@ -107,6 +107,24 @@ pub async fn stage_profiles(load: &mut Load, profiles: &[Profile]) -> Result<()>
     copy.finish().await.map(drop)
 }
 
+/// A picture that says itself whose gallery it is in, behind those that the profile names.
+#[derive(Clone, Debug)]
+pub struct Attached {
+    /// As the import names people; nothing comes of a name that no profile has.
+    pub person: String,
+    /// `SPECIALIST` or `BUSINESSMAN`.
+    pub kind: &'static str,
+    pub number: i64,
+}
+
+pub async fn stage_attached(load: &mut Load, pictures: &[Attached]) -> Result<()> {
+    let mut copy = load.copy("import_attached", &["name", "kind", "number"]).await?;
+    for picture in pictures {
+        copy.row(&[Value::Text(&picture.person), Value::Text(picture.kind), picture.number.into()]).await?;
+    }
+    copy.finish().await.map(drop)
+}
+
 impl Profile {
     fn gallery(&self) -> &[i64] {
         match &self.details {

@@ -107,7 +107,9 @@ pub(super) async fn fetch_profiles(db: impl PgExecutor<'_>, user_ids: &[Uuid]) -
     Ok(rows(found.fetch_all(db).await?))
 }
 
-/// Before anything is made or learnt of a person, so that neither overtakes the other.
+/// Before anything is made, removed or learnt of a person, and before they give stars, so that neither overtakes the
+/// other. A transaction locks one person, and before any row. Tables are written in the order in which an import locks
+/// them: `welcomed`, `profiles`, `holds`.
 pub(crate) async fn lock_person(conn: &mut PgConnection, user_id: Uuid) -> kit::Result<()> {
     sqlx::query!("select pg_advisory_xact_lock(hashtextextended($1::uuid::text, 1))", user_id).execute(conn).await?;
     Ok(())
@@ -185,7 +187,10 @@ pub(super) async fn count_of_speciality(db: impl PgExecutor<'_>, kind: Kind, spe
     Ok(count.fetch_one(db).await? as i32)
 }
 
-/// With all words.
+// What is a letter to us may be none to the index of trigrams, which would then be read as a whole. So whoever looks
+// there asks PostgreSQL, too, whether three stand in a row.
+
+/// With all words. Short ones among them begin one of the text's.
 pub(super) async fn list_found(
     db: impl PgExecutor<'_>,
     filter: &Filter,
@@ -197,13 +202,16 @@ pub(super) async fn list_found(
         "select",
         r"from profiles
           where kind = $1 and ($2::text is null or speciality = $2)
-              and search like plain($3) and search like all (string_to_array(plain($4), E'\n'))
-              and id > $5
-          order by id limit $6 offset $7",
+              and search like plain($3) and plain($3) ~ '[[:alnum:]]{3}'
+              and search like all (string_to_array(plain($4), E'\n'))
+              and ($5::text = '' or (' ' || replace(search, E'\n', ' ')) like all (string_to_array(plain($5), E'\n')))
+              and id > $6
+          order by id limit $7 offset $8",
         filter.kind as Kind,
         filter.speciality,
-        filter.patterns.best,
-        filter.patterns.others,
+        filter.search.patterns.best,
+        filter.search.patterns.others,
+        filter.search.beginnings,
         after,
         limit,
         skip
@@ -216,13 +224,58 @@ pub(super) async fn count_found(db: impl PgExecutor<'_>, filter: &Filter) -> kit
         r#"select count(*) as "count!" from (
                select from profiles
                where kind = $1 and ($2::text is null or speciality = $2)
-                   and search like plain($3) and search like all (string_to_array(plain($4), E'\n'))
-               limit $5
+                   and search like plain($3) and plain($3) ~ '[[:alnum:]]{3}'
+                   and search like all (string_to_array(plain($4), E'\n'))
+                   and ($5::text = ''
+                       or (' ' || replace(search, E'\n', ' ')) like all (string_to_array(plain($5), E'\n')))
+               limit $6
            ) counted"#,
         filter.kind as Kind,
         filter.speciality,
-        filter.patterns.best,
-        filter.patterns.others,
+        filter.search.patterns.best,
+        filter.search.patterns.others,
+        filter.search.beginnings,
+        COUNTED
+    );
+    Ok(count.fetch_one(db).await? as i32)
+}
+
+/// With names that have words that begin so.
+pub(super) async fn list_named(
+    db: impl PgExecutor<'_>,
+    filter: &Filter,
+    after: i64,
+    limit: i64,
+    skip: i64,
+) -> kit::Result<Vec<ProfileRow>> {
+    let found = profiles!(
+        "select",
+        r"from profiles
+          where kind = $1 and ($2::text is null or speciality = $2)
+              and beginnings @> (array[$1] || string_to_array(plain($3), E'\n'))
+              and id > $4
+          order by id limit $5 offset $6",
+        filter.kind as Kind,
+        filter.speciality,
+        filter.search.names,
+        after,
+        limit,
+        skip
+    );
+    Ok(rows(found.fetch_all(db).await?))
+}
+
+pub(super) async fn count_named(db: impl PgExecutor<'_>, filter: &Filter) -> kit::Result<i32> {
+    let count = sqlx::query_scalar!(
+        r#"select count(*) as "count!" from (
+               select from profiles
+               where kind = $1 and ($2::text is null or speciality = $2)
+                   and beginnings @> (array[$1] || string_to_array(plain($3), E'\n'))
+               limit $4
+           ) counted"#,
+        filter.kind as Kind,
+        filter.speciality,
+        filter.search.names,
         COUNTED
     );
     Ok(count.fetch_one(db).await? as i32)
@@ -238,18 +291,23 @@ pub(super) async fn find_profile(
         "select",
         r"from profiles
           where user_id = $1 and kind = $2 and ($3::text is null or speciality = $3)
-              and search like plain($4) and search like all (string_to_array(plain($5), E'\n'))",
+              and search like plain($4) and search like all (string_to_array(plain($5), E'\n'))
+              and (' ' || replace(search, E'\n', ' ')) like all (string_to_array(plain($6), E'\n'))
+              and beginnings @> string_to_array(plain($7), E'\n')",
         user_id,
         filter.kind as Kind,
         filter.speciality,
-        filter.patterns.best,
-        filter.patterns.others
+        filter.search.patterns.best,
+        filter.search.patterns.others,
+        filter.search.beginnings,
+        filter.search.names
     );
     Ok(row.fetch_optional(db).await?.map(Into::into))
 }
 
-/// Nothing when the person has a profile already, of whatever kind; who is making one at this moment is waited for. With
-/// the stars that a former one had, which are locked: whoever takes theirs back meanwhile finds the profile afterwards.
+/// Nothing when the person has a profile already, of whatever kind. The person is locked before: what a statement reads
+/// is as old as its beginning, even if it then waits for the key of a profile that is being removed. With the stars that
+/// a former one had, which are locked: whoever takes theirs back meanwhile finds the profile afterwards.
 pub(super) async fn insert_profile(
     conn: &mut PgConnection,
     person: &Person,
@@ -404,15 +462,20 @@ pub(crate) async fn update_points(
     Ok(row.fetch_optional(conn).await?.map(Into::into))
 }
 
-/// The count of its documents is kept for the next one.
 pub(crate) async fn delete_profile(conn: &mut PgConnection, id: i64) -> kit::Result<()> {
+    sqlx::query!("delete from profiles where id = $1", id).execute(conn).await?;
+    Ok(())
+}
+
+/// Keeps the count of somebody's documents for their next profile.
+pub(super) async fn upsert_submission(db: impl PgExecutor<'_>, user_id: Uuid, submission: i32) -> kit::Result<()> {
     sqlx::query!(
-        "with gone as (delete from profiles where id = $1 returning user_id, submission)
-         insert into welcomed (user_id, submission) select user_id, submission from gone
+        "insert into welcomed (user_id, submission) values ($1, $2)
          on conflict (user_id) do update set submission = excluded.submission",
-        id
+        user_id,
+        submission
     )
-    .execute(conn)
+    .execute(db)
     .await?;
     Ok(())
 }
@@ -429,9 +492,23 @@ pub(super) async fn welcomed(db: impl PgExecutor<'_>, user_id: Uuid) -> kit::Res
     Ok(welcomed.fetch_one(db).await?)
 }
 
-pub(crate) async fn forget_welcomed(db: impl PgExecutor<'_>, user_id: Uuid) -> kit::Result<()> {
-    sqlx::query!("delete from welcomed where user_id = $1", user_id).execute(db).await?;
+/// Notes that an account is gone, and nothing else of it.
+pub(crate) async fn upsert_gone(db: impl PgExecutor<'_>, user_id: Uuid) -> kit::Result<()> {
+    sqlx::query!(
+        "insert into welcomed (user_id, gone) values ($1, true)
+         on conflict (user_id) do update set gone = true, submission = 0",
+        user_id
+    )
+    .execute(db)
+    .await?;
     Ok(())
+}
+
+/// Whether somebody's account is gone.
+pub(crate) async fn gone(db: impl PgExecutor<'_>, user_id: Uuid) -> kit::Result<bool> {
+    let gone =
+        sqlx::query_scalar!(r#"select exists (select from welcomed where user_id = $1 and gone) as "gone!""#, user_id);
+    Ok(gone.fetch_one(db).await?)
 }
 
 /// Where a page of documents to review starts.

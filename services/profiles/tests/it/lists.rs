@@ -35,19 +35,21 @@ async fn pages_follow_one_another_by_token_or_by_skipping() {
         somebody = Some(person);
     }
     let ana = somebody.unwrap();
-    let (mut seen, mut page_token) = (Vec::new(), String::new());
-    loop {
-        let page = list(&ana, ListProfilesRequest { page_size: 2, page_token, ..of(ProfileKind::Specialist) }).await;
-        assert_eq!(page.total_size, 5);
-        seen.push(page.profiles.iter().map(|profile| profile.user_number).collect::<Vec<_>>());
-        page_token = page.next_page_token;
-        if page_token.is_empty() {
-            break;
+    for search in ["", "an", "animales", "an animales"] {
+        let of_search = || ListProfilesRequest { page_size: 2, search: search.into(), ..of(ProfileKind::Specialist) };
+        let (mut seen, mut page_token) = (Vec::new(), String::new());
+        loop {
+            let page = list(&ana, ListProfilesRequest { page_token, ..of_search() }).await;
+            assert_eq!(page.total_size, 5);
+            seen.push(page.profiles.iter().map(|profile| profile.user_number).collect::<Vec<_>>());
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                break;
+            }
         }
+        assert_eq!(seen, [vec![1, 2], vec![3, 4], vec![5]], "{search}");
+        assert_eq!(numbers(&ana, ListProfilesRequest { skip: 3, ..of_search() }).await, [4, 5], "{search}");
     }
-    assert_eq!(seen, [vec![1, 2], vec![3, 4], vec![5]]);
-    let skipping = ListProfilesRequest { page_size: 2, skip: 3, ..of(ProfileKind::Specialist) };
-    assert_eq!(numbers(&ana, skipping).await, [4, 5]);
 
     let page_token =
         list(&ana, ListProfilesRequest { page_size: 1, ..of(ProfileKind::Specialist) }).await.next_page_token;
@@ -98,8 +100,8 @@ async fn filters_narrow_a_list_and_its_total() {
         (ProfileKind::Specialist, "eva", vec![3]),
         (ProfileKind::Specialist, "\"eva maria\"", vec![3]),
         (ProfileKind::Specialist, "eva ganado", vec![]),
-        (ProfileKind::Specialist, "e", vec![1, 2, 3]),
         (ProfileKind::Specialist, "%", vec![]),
+        (ProfileKind::Specialist, "---", vec![]),
         (ProfileKind::Businessman, "nandu", vec![5]),
         (ProfileKind::Businessman, "luz", vec![5]),
         (ProfileKind::Businessman, "queso", vec![]),
@@ -108,12 +110,60 @@ async fn filters_narrow_a_list_and_its_total() {
         assert_eq!(numbers(&ana, request.clone()).await, found, "{search}");
         assert_eq!(list(&ana, request).await.total_size as usize, found.len(), "{search}");
     }
-    let both = ListProfilesRequest {
-        search: "e".into(),
-        profession: Profession::Agronomist.into(),
-        ..of(ProfileKind::Specialist)
-    };
-    assert_eq!(numbers(&ana, both).await, [2]);
+    for (typed, profession, found) in [
+        ("suelos", Profession::Agronomist, vec![2]),
+        ("suelos", Profession::Veterinarian, vec![]),
+        ("b", Profession::Agronomist, vec![2]),
+        ("b", Profession::Veterinarian, vec![]),
+    ] {
+        let both =
+            ListProfilesRequest { search: typed.into(), profession: profession.into(), ..of(ProfileKind::Specialist) };
+        assert_eq!(numbers(&ana, both.clone()).await, found, "{typed} {profession:?}");
+        assert_eq!(list(&ana, both).await.total_size as usize, found.len(), "{typed} {profession:?}");
+    }
+}
+
+#[tokio::test]
+async fn one_or_two_letters_begin_a_word_of_a_name_or_beside_longer_words_one_of_the_text() {
+    let world = World::start().await;
+    let (ana, ben, eva, agro) =
+        (world.person(1, "Ana"), world.person(2, "Ben"), world.person(3, "Eva María"), world.person(4, "Ñandú"));
+    ana.create(specialist(Profession::Veterinarian, "Cirugía de ganado")).await;
+    ben.create(specialist(Profession::Agronomist, "Riego y\nsuelos")).await;
+    eva.create(specialist(Profession::Veterinarian, "Ganado menor (y aves)")).await;
+    agro.create(shop()).await;
+
+    for (kind, search, found) in [
+        (ProfileKind::Specialist, "An", vec![1]),
+        (ProfileKind::Specialist, "e", vec![3]),
+        (ProfileKind::Specialist, "M", vec![3]),
+        (ProfileKind::Specialist, "ma Év", vec![3]),
+        (ProfileKind::Specialist, "ma an", vec![]),
+        (ProfileKind::Specialist, "na", vec![]),
+        (ProfileKind::Specialist, "ga", vec![]),
+        (ProfileKind::Specialist, "- an", vec![]),
+        (ProfileKind::Specialist, "an ganado", vec![1]),
+        (ProfileKind::Specialist, "ganado MA", vec![3]),
+        (ProfileKind::Specialist, "na ganado", vec![]),
+        (ProfileKind::Specialist, "cirugia de ganado", vec![1]),
+        (ProfileKind::Specialist, "ga cirugia", vec![1]),
+        (ProfileKind::Specialist, "riego y su", vec![2]),
+        (ProfileKind::Specialist, "% ganado", vec![]),
+        (ProfileKind::Businessman, "ñ", vec![4]),
+        (ProfileKind::Businessman, "el", vec![4]),
+        (ProfileKind::Businessman, "\"el c.\"", vec![4]),
+        (ProfileKind::Businessman, "an", vec![]),
+    ] {
+        let request = ListProfilesRequest { search: search.into(), ..of(kind) };
+        assert_eq!(numbers(&ana, request.clone()).await, found, "{search}");
+        assert_eq!(list(&ana, request).await.total_size as usize, found.len(), "{search}");
+    }
+
+    for (search, found) in [("an", true), ("na", false), ("de ganado", true), ("na ganado", false)] {
+        let user_id = ana.id.to_string();
+        let own = ListProfilesRequest { user_id, search: search.into(), ..of(ProfileKind::Specialist) };
+        assert_eq!(list(&ben, own).await.total_size, i32::from(found), "{search}");
+    }
 }
 
 #[tokio::test]

@@ -5,11 +5,14 @@ use proto::profiles::v1::{
     BatchGetProfilesRequest, ListProfilesRequest, ListVerificationsRequest, Profession, ProfileKind,
 };
 use sqlx::PgPool;
-use testkit::Plan;
+use testkit::{Plan, Prepared};
 
-use crate::world::World;
+use crate::world::{Somebody, World};
 
 const ROWS: i64 = 60_000;
+
+/// As the service sets them for searches.
+const SEARCHES: [&str; 2] = ["plan_cache_mode = force_custom_plan", "enable_seqscan = off"];
 
 async fn fill(db: &PgPool) {
     sqlx::query(
@@ -51,8 +54,6 @@ async fn lists_read_an_index_in_their_order() {
     assert_eq!((page.profiles.len(), page.total_size), (20, 10_000), "no larger total is counted");
     let vets = ListProfilesRequest { profession: Profession::Veterinarian.into(), ..of(ProfileKind::Specialist) };
     ana.profiles().list_profiles(vets).await.unwrap();
-    let found = ListProfilesRequest { search: "c4ca4238".into(), ..of(ProfileKind::Specialist) };
-    ana.profiles().list_profiles(found).await.unwrap();
     let user_ids = page.profiles.iter().map(|profile| profile.user_id.clone()).collect();
     ana.profiles().batch_get_profiles(BatchGetProfilesRequest { user_ids }).await.unwrap();
     admin.verifications().list_verifications(ListVerificationsRequest::default()).await.unwrap();
@@ -65,12 +66,43 @@ async fn lists_read_an_index_in_their_order() {
         ("select from profiles where kind = $1 limit $2", "'SPECIALIST', 10000"),
         ("where kind = $1 and speciality = $2 and id > $3", "'SPECIALIST', 'VETERINARIAN', 0, 21, 0"),
         ("select from profiles where kind = $1 and speciality = $2 limit $3", "'SPECIALIST', 'AGRONOMIST', 10000"),
-        ("and id > $5\n", "'SPECIALIST', null, '%c4ca4238%', '', 0, 21, 0"),
-        ("limit $5\n", "'SPECIALIST', null, '%c4ca4238%', '', 10000"),
         ("where user_id = any($1) order by id", &some),
         ("order by verification, submitted_at, id", "1, 3, null, null, null, 21, 0"),
         ("verification between $1 and $2 limit $3", "1, 1, 10000"),
     ] {
         check(&testkit::plan(db, &[part], arguments).await);
     }
+    searches_read_what_they_look_for(&ana, db).await;
+}
+
+async fn searches_read_what_they_look_for(ana: &Somebody, db: &PgPool) {
+    for (search, found) in [("c4ca4238", 1), ("zq c4ca4238", 0), ("zq", 0)] {
+        let kind = ProfileKind::Specialist.into();
+        let request = ListProfilesRequest { kind, search: search.into(), ..ListProfilesRequest::default() };
+        assert_eq!(ana.profiles().list_profiles(request).await.unwrap().into_inner().total_size, found, "{search}");
+    }
+    for (part, arguments, index) in [
+        ("and id > $6\n", "'SPECIALIST', null, '%c4ca4238%', '', '', 0, 21, 0", "profiles_search"),
+        ("limit $6\n", "'SPECIALIST', null, '%c4ca4238%', '', '', 10000", "profiles_search"),
+        ("and id > $6\n", "'SPECIALIST', null, '%c4ca4238%', '', '% zq%', 0, 21, 0", "profiles_search"),
+        ("limit $6\n", "'SPECIALIST', null, '%c4ca4238%', '', '% zq%', 10000", "profiles_search"),
+        // What nobody is called, and what some are.
+        ("and id > $4\n", "'SPECIALIST', null, 'zq', 0, 21, 0", "profiles_beginnings"),
+        ("limit $4\n", "'SPECIALIST', null, 'zq', 10000", "profiles_beginnings"),
+        ("and id > $4\n", "'SPECIALIST', null, E'zq\\nx', 0, 21, 0", "profiles_beginnings"),
+        ("and id > $4\n", "'SPECIALIST', null, '4f', 0, 21, 0", "profiles_beginnings"),
+        ("limit $4\n", "'SPECIALIST', null, '4f', 10000", "profiles_beginnings"),
+    ] {
+        let plan = Prepared::find(db, &[part]).await.plan(&SEARCHES, arguments).await;
+        check(&plan);
+        assert_eq!(plan.indexes(), [index], "{plan}");
+    }
+    // What everybody is called: the first ones are the page, in the order in which they are found.
+    let everybody = "'SPECIALIST', null, 'an', 0, 21, 0";
+    let plan = Prepared::find(db, &["and id > $4\n"]).await.plan(&SEARCHES, everybody).await;
+    assert!(plan.whole_tables().is_empty() && plan.sorts().is_empty(), "{plan}");
+    // Nothing that the index knows: nothing is read.
+    let signs = "'SPECIALIST', null, '%---%', '', '', 0, 21, 0";
+    let plan = Prepared::find(db, &["and id > $6\n"]).await.plan(&SEARCHES, signs).await;
+    assert!(plan.whole_tables().is_empty() && plan.indexes().is_empty(), "{plan}");
 }

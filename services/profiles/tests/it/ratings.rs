@@ -1,9 +1,8 @@
 use proptest::prelude::*;
-use proto::events::v1::UserDeleted;
 use proto::profiles::v1::{DeleteProfileRequest, Profile, ProfileKind, RateSpecialistRequest};
 use tonic::Status;
 
-use crate::world::{Somebody, World, refused, shop, specialist, vet};
+use crate::world::{Somebody, World, gone, refused, shop, specialist, vet};
 
 async fn rate(who: &Somebody, whose: &Somebody, stars: i32) -> Result<Profile, Status> {
     let request = RateSpecialistRequest { user_id: whose.id.to_string(), stars };
@@ -93,9 +92,8 @@ async fn the_stars_of_who_leaves_leave_too() {
     rate(&ben, &ana, 5).await.unwrap();
     rate(&ben, &eva, 4).await.unwrap();
     rate(&eva, &ana, 3).await.unwrap();
-    let gone = UserDeleted { user_id: 2, user_uuid: ben.id.to_string(), phone_number: None };
     for _ in 0..2 {
-        world.deliver(&gone).await;
+        world.deliver(&gone(&ben)).await;
         assert_eq!(counters(&ana.see(&ana).await.unwrap()), (3, 1));
         assert_eq!(counters(&eva.see(&eva).await.unwrap()), (0, 0));
     }
@@ -108,14 +106,41 @@ async fn the_stars_of_who_leaves_leave_too() {
     rate(&frank, &ana, 2).await.unwrap();
     ana.profiles().delete_profile(request(ProfileKind::Specialist)).await.unwrap();
     ana.create(shop()).await;
-    let gone = UserDeleted { user_id: 4, user_uuid: frank.id.to_string(), phone_number: None };
-    world.deliver(&gone).await;
+    world.deliver(&gone(&frank)).await;
     ana.profiles().delete_profile(request(ProfileKind::Businessman)).await.unwrap();
     assert_eq!(counters(&ana.create(vet()).await), (1, 1));
     assert_eq!(counters(&rate(&eva, &ana, 4).await.unwrap()), (4, 1));
     // With the account they go.
-    world.deliver(&UserDeleted { user_id: 1, user_uuid: ana.id.to_string(), phone_number: None }).await;
-    assert_eq!(counters(&ana.create(vet()).await), (0, 0));
+    world.deliver(&gone(&ana)).await;
+    let left: i64 =
+        sqlx::query_scalar("select count(*) from ratings").fetch_one(&world.harness.service.db).await.unwrap();
+    assert_eq!(left, 0);
+}
+
+#[tokio::test]
+async fn the_end_of_an_account_waits_for_stars_that_are_being_given_and_takes_them_back() {
+    let world = World::start().await;
+    let (ana, ben) = (world.person(1, "Ana"), world.person(2, "Ben"));
+    ana.create(vet()).await;
+    // Holds up the stars on their way.
+    let mut tx = world.harness.service.db.begin().await.unwrap();
+    sqlx::query("select from profiles where user_id = $1 for update").bind(ana.id).execute(&mut *tx).await.unwrap();
+    let rating = tokio::spawn({
+        let (ana, ben) = (ana.clone(), ben.clone());
+        async move { rate(&ben, &ana, 5).await.unwrap() }
+    });
+    testkit::eventually("the stars wait", async || world.blocked().await == 1).await;
+    let end = gone(&ben);
+    let release = async {
+        testkit::eventually("the end of the account waits too", async || world.blocked().await == 2).await;
+        tx.commit().await.unwrap();
+    };
+    tokio::join!(world.deliver(&end), release);
+    assert_eq!(counters(&rating.await.unwrap()), (5, 1));
+    assert_eq!(counters(&ana.see(&ana).await.unwrap()), (0, 0));
+
+    refused!(rate(&ben, &ana, 5).await, Unauthenticated, "SESSION_REVOKED");
+    assert_eq!(counters(&ana.see(&ana).await.unwrap()), (0, 0));
 }
 
 /// What may happen to ratings.
@@ -147,14 +172,17 @@ fn counters_equal_a_recount_whatever_happens() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let _inside = runtime.enter();
     let world = runtime.block_on(World::start());
-    let people: Vec<_> = (0..5).map(|number| world.person(number, "Ana")).collect();
+    let vets: Vec<_> = (0..3).map(|number| world.person(number, "Ana")).collect();
     runtime.block_on(async {
-        for person in &people[..3] {
+        for person in &vets {
             person.create(vet()).await;
         }
     });
     let config = ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() };
     proptest!(config, |(actions in prop::collection::vec(action(), 1..20))| {
+        // Who left does not come back, so every case has guests of its own.
+        let guests = (3..5).map(|number| world.person(number, "Ben"));
+        let people: Vec<_> = vets.iter().cloned().chain(guests).collect();
         runtime.block_on(async {
             for action in actions {
                 match action {
@@ -170,12 +198,7 @@ fn counters_equal_a_recount_whatever_happens() {
                         let _ = rating.await;
                     }
                     Action::Leave(who) => {
-                        let gone = UserDeleted {
-                            user_id: people[who].number,
-                            user_uuid: people[who].id.to_string(),
-                            phone_number: None,
-                        };
-                        world.deliver(&gone).await;
+                        world.deliver(&gone(&people[who])).await;
                     }
                 }
             }

@@ -1,8 +1,8 @@
 use proto::media::v1::Folder;
 use proto::profiles::v1::profile_input::Details as Input;
 use proto::profiles::v1::{
-    Credential, DeleteProfileRequest, ListVerificationsRequest, ListVerificationsResponse, Profile, ProfileKind,
-    ReviewVerificationRequest, SpecialistInput, VerificationState,
+    Credential, DeleteProfileRequest, ListVerificationsRequest, ListVerificationsResponse, Profession, Profile,
+    ProfileKind, ReviewVerificationRequest, SpecialistInput, VerificationState,
 };
 use tonic::Status;
 use uuid::Uuid;
@@ -104,6 +104,39 @@ async fn a_review_of_a_former_profile_is_none_of_the_next() {
     ana.update(title(world.peers.file(ana.id, Folder::Verification))).await;
     assert_eq!(verification(&ana.see(&ana).await.unwrap()).submission, 2);
     refused!(review(&admin, &ana, 1, VerificationState::Approved).await, Aborted, "SUBMISSION_CHANGED");
+}
+
+#[tokio::test]
+async fn documents_of_a_profile_that_is_made_while_the_former_one_goes_are_another_submission() {
+    let world = World::start().await;
+    let admin = world.admin();
+    let ana = waiting(&world, 1).await;
+    // Holds up the removal behind all that it changes, before its commit.
+    let mut shut = world.harness.service.db.begin().await.unwrap();
+    sqlx::query("lock table outbox in access exclusive mode").execute(&mut *shut).await.unwrap();
+    let removal = tokio::spawn({
+        let ana = ana.clone();
+        async move {
+            let request = DeleteProfileRequest { user_id: ana.id.to_string(), kind: ProfileKind::Specialist.into() };
+            ana.profiles().delete_profile(request).await.unwrap();
+        }
+    });
+    testkit::eventually("the removal waits", async || world.blocked().await == 1).await;
+    let unseen = Input::Specialist(SpecialistInput {
+        profession: Some(Profession::Agronomist.into()),
+        title_id: Some(world.peers.file(ana.id, Folder::Verification).to_string()),
+        ..SpecialistInput::default()
+    });
+    let making = tokio::spawn({
+        let ana = ana.clone();
+        async move { ana.create(unseen).await }
+    });
+    testkit::eventually("the next profile waits for it", async || world.blocked().await == 2).await;
+    shut.rollback().await.unwrap();
+    removal.await.unwrap();
+    assert_eq!(verification(&making.await.unwrap()).submission, 2);
+    refused!(review(&admin, &ana, 1, VerificationState::Approved).await, Aborted, "SUBMISSION_CHANGED");
+    assert!(review(&admin, &ana, 2, VerificationState::Approved).await.is_ok());
 }
 
 #[tokio::test]

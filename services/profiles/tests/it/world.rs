@@ -7,6 +7,7 @@ use profiles::Profiles;
 use proto::Event;
 use proto::access::v1::Role;
 use proto::auth::v1::account_service_server::AccountServiceServer;
+use proto::events::v1::UserDeleted;
 use proto::media::v1::media_service_server::MediaServiceServer;
 use proto::profiles::v1::profile::Details as Kind;
 use proto::profiles::v1::profile_input::Details as Input;
@@ -88,6 +89,13 @@ impl World {
         let mut tx = self.harness.service.db.begin().await.unwrap();
         self.profiles.consume(&mut tx, &received).await.unwrap();
         tx.commit().await.unwrap();
+    }
+
+    /// How many transactions wait for a lock.
+    pub(crate) async fn blocked(&self) -> i64 {
+        let count = "select count(*) from pg_stat_activity
+                     where datname = current_database() and wait_event_type = 'Lock'";
+        sqlx::query_scalar(count).fetch_one(&self.harness.service.db).await.unwrap()
     }
 
     /// What was published since the last call: type, key and kind of profile.
@@ -184,6 +192,11 @@ pub(crate) fn businessman(profile: &Profile) -> &Businessman {
 
 pub(crate) fn verification(profile: &Profile) -> Verification {
     specialist(profile).verification.clone().unwrap()
+}
+
+/// The end of an account.
+pub(crate) fn gone(who: &Somebody) -> UserDeleted {
+    UserDeleted { user_id: who.number, user_uuid: who.id.to_string(), phone_number: None }
 }
 
 /// Code and reason of a refusal.

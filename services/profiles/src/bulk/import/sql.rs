@@ -8,6 +8,7 @@ create temporary table import_profiles (
     graduation_letter bigint, business_name text, descriptions text, contact text, offers_local_products boolean
 ) on commit drop;
 create temporary table import_pictures (place bigint, position bigint, number bigint) on commit drop;
+create temporary table import_attached (name text collate \"C\", kind text, number bigint) on commit drop;
 create temporary table import_roles (place bigint, number bigint, role text) on commit drop;
 ";
 
@@ -19,6 +20,10 @@ with gone as (
 )
 insert into import_counts select 'profiles', 'twice in the dump', count(distinct place) from gone;
 delete from import_pictures p where not exists (select from import_profiles r where r.place = p.place);
+-- Newest first, as they were shown.
+insert into import_pictures (place, position, number)
+    select r.place, 1000000 + row_number() over (partition by r.place order by a.number desc), a.number
+    from import_attached a join import_profiles r using (name, kind);
 delete from import_roles a using import_roles b where a.number = b.number and a.place < b.place;
 
 insert into import_people (name) select distinct name from import_profiles;
