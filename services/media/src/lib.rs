@@ -17,7 +17,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kit::Clock;
 use kit::page::Pager;
+use kit::seal::{self, Secret};
 use object_store::ObjectStore;
 use proto::media::v1::Folder;
 use proto::media::v1::media_service_server::MediaServiceServer;
@@ -28,6 +30,9 @@ use crate::sign::Signer;
 use crate::upload::Limits;
 
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
+
+/// Mebibytes of pixels that are decoded at once unless said otherwise.
+const PIXEL_MEMORY: u32 = 256;
 
 /// Configuration, from the environment.
 #[derive(Clone, Debug, clap::Parser)]
@@ -53,7 +58,7 @@ pub struct Config {
     #[arg(long, env = "MEDIA_ANONYMOUS_LIMIT", default_value_t = 30)]
     pub anonymous_limit: i64,
     /// Mebibytes of pixels that may be decoded at once; a picture of 12 megapixels has 35.
-    #[arg(long, env = "MEDIA_PIXEL_MEMORY", default_value_t = 256)]
+    #[arg(long, env = "MEDIA_PIXEL_MEMORY", default_value_t = PIXEL_MEMORY)]
     pub pixel_memory: u32,
     /// Whether an avatar or a proof of identity must be of a type by its bytes. `lenient` is for test suites that upload
     /// any bytes as `avatar.jpg`: such a file is kept as `application/octet-stream`, which no browser shows or runs.
@@ -73,7 +78,7 @@ pub enum Signatures {
 #[derive(Clone)]
 pub struct Media {
     db: PgPool,
-    clock: kit::Clock,
+    clock: Clock,
     pager: Pager,
     signer: Signer,
     storage: Arc<dyn ObjectStore>,
@@ -101,7 +106,7 @@ impl Media {
             pager: kit.pager(),
             signer: Signer::new(&kit.secret),
             storage,
-            folder: config.storage_url.strip_prefix("file:").map(|path| path.strip_prefix("//").unwrap_or(path).into()),
+            folder: folder_of(&config.storage_url),
             spool: config.spool.clone().unwrap_or_else(std::env::temp_dir),
             limits: Limits { image: config.image_limit, audio: config.audio_limit, document: config.document_limit },
             signatures: config.signatures,
@@ -109,6 +114,26 @@ impl Media {
             pixels: Arc::new(Semaphore::new(config.pixel_memory as usize)),
             pixel_memory: config.pixel_memory,
         }
+    }
+
+    /// One that is no service and only takes files in, as large as `largest` bytes; see [`bulk`].
+    fn alone(db: PgPool, storage_url: &str, largest: u64) -> anyhow::Result<Self> {
+        // What it signed nobody could verify, and it signs nothing.
+        let secret = Secret::new(&seal::random::<32>());
+        Ok(Self {
+            db,
+            clock: Clock::system(),
+            pager: Pager::new(&secret),
+            signer: Signer::new(&secret),
+            storage: kit::storage::open(storage_url)?,
+            folder: folder_of(storage_url),
+            spool: std::env::temp_dir(),
+            limits: Limits { image: largest, audio: largest, document: largest },
+            signatures: Signatures::Strict,
+            anonymous_limit: 0,
+            pixels: Arc::new(Semaphore::new(PIXEL_MEMORY as usize)),
+            pixel_memory: PIXEL_MEMORY,
+        })
     }
 
     /// Whether bytes of no type may lie in this folder.
@@ -119,6 +144,11 @@ impl Media {
     pub fn routes(&self) -> kit::Routes {
         kit::Routes::default().add(MediaServiceServer::new(self.clone()))
     }
+}
+
+/// The folder of a storage that is one.
+fn folder_of(storage_url: &str) -> Option<PathBuf> {
+    storage_url.strip_prefix("file:").map(|path| path.strip_prefix("//").unwrap_or(path).into())
 }
 
 /// Runs the service until `stop`.

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "what a test does not expect makes it fail")]
 
+mod bulk;
 mod bytes;
 mod pictures;
 mod plans;
