@@ -4,7 +4,7 @@
 mod plain;
 mod sql;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, Utc};
 use kit::db::{begin, commit};
 use kit::error::{Error, invalid, invalid_because, not_found, refused};
 use kit::identity::caller;
@@ -25,12 +25,13 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use crate::events::{publish_created, publish_deleted, publish_sold, publish_updated};
+use crate::gone::must_be_here;
 use crate::machine::{AdCommand, AdState};
 use crate::{Marketplace, Plans, Viewer};
-use plain::{Page, count_plain, list_newest};
+use plain::{Page, count_plain, list_newest, rank_plain};
 use sql::*;
 
-pub(crate) use sql::{delete_ad, lock_ad, lock_ads_of, lock_ads_showing, take_image, update_ad_state};
+pub(crate) use sql::{delete_ads, list_ads_of, lock_ad, lock_ads, lock_ads_showing, take_image, update_ad_state};
 
 /// Where counting ends.
 const MOST_COUNTED: i32 = 10_000;
@@ -57,7 +58,7 @@ impl AdService for Marketplace {
         let filter = Filter::of(&request, viewer)?;
         let scope = format!("ListAds {order:?} {words:?} {filter:?}");
 
-        let plain = order == AdOrder::Newest && words.is_empty() && filter.is_plain();
+        let plain = filter.is_plain() && order == if words.is_empty() { AdOrder::Newest } else { AdOrder::Best };
         let mut tx = self.snapshot(if plain { Plans::Shared } else { Plans::Own }).await?;
         let page = match order {
             AdOrder::Best => self.page_of_best(&mut tx, &filter, &words, &scope, &request).await?,
@@ -103,6 +104,7 @@ impl AdService for Marketplace {
         let pictures = self.claim(caller.id, main, Some(secondary)).await?;
 
         let mut tx = begin(&self.db).await?;
+        must_be_here(&mut tx, &[caller.id]).await?;
         let ad = insert_ad(&mut tx, caller, &new, &pictures, self.clock.now()).await?;
         publish_created(&mut tx, &ad).await?;
         commit(tx).await?;
@@ -143,8 +145,8 @@ impl AdService for Marketplace {
         if has_open_order(&mut tx, ad.id).await? {
             return Err(refused("AD_ORDERED", "somebody has ordered it and waits").into());
         }
-        delete_ad(&mut tx, ad.id).await?;
-        publish_deleted(&mut tx, &ad).await?;
+        delete_ads(&mut tx, &[ad.id]).await?;
+        publish_deleted(&mut tx, &[ad]).await?;
         commit(tx).await?;
         Ok(Response::new(DeleteAdResponse {}))
     }
@@ -213,7 +215,10 @@ impl Marketplace {
     ) -> kit::Result<ListAdsResponse> {
         let start = self.pager.open::<usize>(scope, &request.page_token)?.unwrap_or(0) + request.skip as usize;
         let end = start + page::size(request.page_size, 20, 100) as usize;
-        let Ranked { ids, known } = rank_ads(&mut *tx, filter, words).await?;
+        let Ranked { ids, known } = match filter.is_plain() {
+            true => rank_plain(tx, filter, words).await?,
+            false => rank_ads(tx, filter, words).await?,
+        };
         must_know(known)?;
         let ads = match ids.get(start..end.min(ids.len())) {
             Some(shown) if !shown.is_empty() => fetch_ads(tx, shown).await?,
@@ -393,9 +398,13 @@ impl Filter {
     }
 }
 
+/// In the years that a timestamp may be of; PostgreSQL does not know all that can be written.
 fn moment(field: &'static str, at: Option<Timestamp>) -> kit::Result<Option<DateTime<Utc>>> {
-    let read = |at: Timestamp| DateTime::from_timestamp(at.seconds, u32::try_from(at.nanos).ok()?);
-    at.map(|at| read(at).ok_or_else(|| invalid(field, "is no moment"))).transpose()
+    let read = |at: Timestamp| {
+        let moment = DateTime::from_timestamp(at.seconds, u32::try_from(at.nanos).ok()?)?;
+        (1..=9999).contains(&moment.year()).then_some(moment)
+    };
+    at.map(|at| read(at).ok_or_else(|| invalid(field, "must be a moment of the years 1 to 9999"))).transpose()
 }
 
 /// How many ads there are, and whether the category they are narrowed to exists.

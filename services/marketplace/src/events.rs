@@ -1,8 +1,8 @@
 //! What this service tells others, and what it listens to: a person who is gone takes their ads and follows along, and
-//! their open orders are cancelled, so that nobody waits for them; a file that is gone is shown no more.
+//! their open orders are cancelled; a file that is gone is shown no more. How that is done stands in `remains`.
 
 use kit::inbox::{Consumer, Received};
-use kit::outbox::publish;
+use kit::outbox::{Queued, publish, publish_all};
 use kit::wire::parse_id;
 use proto::Event;
 use proto::events::v1::{
@@ -12,10 +12,11 @@ use proto::events::v1::{
 use sqlx::PgConnection;
 
 use crate::Marketplace;
-use crate::ads::{AdRow, delete_ad, lock_ads_of, lock_ads_showing, take_image};
-use crate::follows::{FollowRow, delete_follows_of};
-use crate::machine::{AdState, OrderCommand};
-use crate::orders::{OrderRow, list_open_orders_of};
+use crate::ads::AdRow;
+use crate::follows::FollowRow;
+use crate::gone::note_gone;
+use crate::machine::AdState;
+use crate::orders::OrderRow;
 
 #[tonic::async_trait]
 impl Consumer for Marketplace {
@@ -25,41 +26,13 @@ impl Consumer for Marketplace {
 
     async fn consume(&self, tx: &mut PgConnection, event: &Received) -> kit::Result<()> {
         if let Some(deleted) = event.parse::<UserDeleted>()? {
-            self.forget_person(tx, deleted).await
+            let id = parse_id("user_uuid", &deleted.user_uuid)?;
+            note_gone(tx, id, deleted.user_id, self.clock.now()).await
         } else if let Some(deleted) = event.parse::<MediaDeleted>()? {
-            self.forget_file(tx, deleted).await
+            self.forget_file(tx, parse_id("media_uuid", &deleted.media_uuid)?).await
         } else {
             Ok(())
         }
-    }
-}
-
-impl Marketplace {
-    /// Ads are deleted rather than archived: title, text, place and pictures are the person's own words. What the other
-    /// side of an order needs stands in the order.
-    async fn forget_person(&self, tx: &mut PgConnection, event: UserDeleted) -> kit::Result<()> {
-        // First the ads: who is buying one has an order that we see then, and who comes later finds no ad.
-        let locked = lock_ads_of(tx, event.user_id).await?;
-        for (order, ad) in list_open_orders_of(tx, event.user_id).await? {
-            self.cancel(tx, ad, order, OrderCommand::Cancel, None).await?;
-        }
-        for ad in locked.into_iter().filter(|ad| ad.publisher_number == event.user_id) {
-            delete_ad(tx, ad.id).await?;
-            publish_deleted(tx, &ad).await?;
-        }
-        for follow in delete_follows_of(tx, event.user_id).await? {
-            publish_unfollow(tx, &follow).await?;
-        }
-        Ok(())
-    }
-
-    async fn forget_file(&self, tx: &mut PgConnection, event: MediaDeleted) -> kit::Result<()> {
-        let media_id = parse_id("media_uuid", &event.media_uuid)?;
-        for ad in lock_ads_showing(tx, media_id).await? {
-            take_image(tx, ad.id, media_id, self.clock.now()).await?;
-            publish_updated(tx, &ad).await?;
-        }
-        Ok(())
     }
 }
 
@@ -89,10 +62,13 @@ pub(crate) async fn publish_updated(tx: &mut PgConnection, ad: &AdRow) -> kit::R
     publish(tx, &ad.id.to_string(), &event).await
 }
 
-pub(crate) async fn publish_deleted(tx: &mut PgConnection, ad: &AdRow) -> kit::Result<()> {
-    let event =
-        AddDeleted { add_id: ad.id, publisher_id: ad.publisher_number, publisher_uuid: ad.publisher_id.to_string() };
-    publish(tx, &ad.id.to_string(), &event).await
+pub(crate) async fn publish_deleted(tx: &mut PgConnection, ads: &[AdRow]) -> kit::Result<()> {
+    let deleted = |ad: &AdRow| {
+        let publisher_uuid = ad.publisher_id.to_string();
+        let event = AddDeleted { add_id: ad.id, publisher_id: ad.publisher_number, publisher_uuid };
+        Queued::new(&ad.id.to_string(), &event)
+    };
+    publish_all(tx, &ads.iter().map(deleted).collect::<kit::Result<Vec<_>>>()?).await
 }
 
 pub(crate) async fn publish_sold(tx: &mut PgConnection, ad: &AdRow, order: Option<&OrderRow>) -> kit::Result<()> {
@@ -139,15 +115,18 @@ pub(crate) async fn publish_follow(tx: &mut PgConnection, follow: &FollowRow) ->
     publish(tx, &follow.follower_number.to_string(), &event).await
 }
 
-pub(crate) async fn publish_unfollow(tx: &mut PgConnection, follow: &FollowRow) -> kit::Result<()> {
-    let event = FollowDeleted {
-        follow_id: follow.id,
-        follower_id: follow.follower_number,
-        follower_uuid: follow.follower_id.to_string(),
-        following_id: follow.following_number,
-        following_uuid: follow.following_id.to_string(),
+pub(crate) async fn publish_unfollows(tx: &mut PgConnection, follows: &[FollowRow]) -> kit::Result<()> {
+    let deleted = |follow: &FollowRow| {
+        let event = FollowDeleted {
+            follow_id: follow.id,
+            follower_id: follow.follower_number,
+            follower_uuid: follow.follower_id.to_string(),
+            following_id: follow.following_number,
+            following_uuid: follow.following_id.to_string(),
+        };
+        Queued::new(&follow.follower_number.to_string(), &event)
     };
-    publish(tx, &follow.follower_number.to_string(), &event).await
+    publish_all(tx, &follows.iter().map(deleted).collect::<kit::Result<Vec<_>>>()?).await
 }
 
 /// Hundredths as a decimal with two places.

@@ -17,7 +17,8 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use crate::Marketplace;
-use crate::events::{publish_follow, publish_unfollow};
+use crate::events::{publish_follow, publish_unfollows};
+use crate::gone::must_be_here;
 
 #[tonic::async_trait]
 impl FollowService for Marketplace {
@@ -55,10 +56,11 @@ impl FollowService for Marketplace {
             return Err(invalid_because("following_number", "FOLLOWS_SELF", "nobody follows themselves").into());
         }
         let user = self.users.clone().get_user(GetUserRequest { key: Some(Key::Number(number)) }).await?.into_inner();
+        let id = parse_id("user.id", &user.id)?;
 
         let mut tx = begin(&self.db).await?;
-        let follow =
-            insert_follow(&mut tx, caller, parse_id("user.id", &user.id)?, user.number, self.clock.now()).await?;
+        must_be_here(&mut tx, &[caller.id, id]).await?;
+        let follow = insert_follow(&mut tx, caller, id, user.number, self.clock.now()).await?;
         publish_follow(&mut tx, &follow).await?;
         commit(tx).await?;
         Ok(Response::new(follow.into()))
@@ -73,7 +75,7 @@ impl FollowService for Marketplace {
         let follow = delete_follow(&mut tx, request.get_ref().id).await?.ok_or_else(no_such_follow)?;
         // An error here takes the deletion back.
         caller.may_act_for(follow.follower_id)?;
-        publish_unfollow(&mut tx, &follow).await?;
+        publish_unfollows(&mut tx, &[follow]).await?;
         commit(tx).await?;
         Ok(Response::new(DeleteFollowResponse {}))
     }
@@ -211,9 +213,29 @@ async fn delete_follow(conn: &mut PgConnection, id: i64) -> kit::Result<Option<F
     Ok(follows!("delete from follows where id = $1 returning", "", id).fetch_optional(conn).await?)
 }
 
-/// Of somebody who is gone, in either direction.
-pub(crate) async fn delete_follows_of(conn: &mut PgConnection, number: i64) -> kit::Result<Vec<FollowRow>> {
-    let rows =
-        follows!("delete from follows where follower_number = $1 or following_number = $1 returning", "", number);
+/// Ids of some of somebody's, in either direction.
+pub(crate) async fn list_follows_of(conn: &mut PgConnection, number: i64, most: i64) -> kit::Result<Vec<i64>> {
+    let ids = sqlx::query_scalar!(
+        r#"select id as "id!"
+           from (
+               (select id from follows where follower_number = $1 order by id limit $2)
+               union all
+               (select id from follows where following_number = $1 order by id limit $2)
+           ) as theirs
+           order by id limit $2"#,
+        number,
+        most
+    );
+    Ok(ids.fetch_all(conn).await?)
+}
+
+/// Those that are still there.
+pub(crate) async fn delete_follows(conn: &mut PgConnection, ids: &[i64]) -> kit::Result<Vec<FollowRow>> {
+    let rows = follows!(
+        "with locked as (select id from follows where id = any($1) order by id for update)
+         delete from follows where id in (select id from locked) returning",
+        "",
+        ids
+    );
     Ok(rows.fetch_all(conn).await?)
 }

@@ -6,10 +6,14 @@ pub mod bulk;
 mod categories;
 mod events;
 mod follows;
+mod gone;
 mod machine;
 mod orders;
 mod pictures;
+mod remains;
+mod words;
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -52,6 +56,8 @@ pub struct Marketplace {
     pay_within: Option<TimeDelta>,
     /// Lists with more ads than are counted: they will hardly have fewer in a minute, and counting takes as long as a page.
     endless: moka::sync::Cache<ads::Filter, ()>,
+    /// The word at which this process will go on looking for those that no ad has.
+    swept: Arc<Mutex<String>>,
 }
 
 impl Marketplace {
@@ -64,6 +70,7 @@ impl Marketplace {
             users: UserServiceClient::new(kit.peer("users")),
             pay_within: payment_minutes.map(|minutes| TimeDelta::minutes(minutes.into())),
             endless: moka::sync::Cache::builder().max_capacity(10_000).time_to_live(Duration::from_secs(60)).build(),
+            swept: Arc::default(),
         }
     }
 
@@ -101,6 +108,25 @@ impl Marketplace {
         };
         kit::db::begin_with(&self.db, begin).await
     }
+
+    /// What happens without being asked. Every task may run on several replicas at once.
+    fn work(&self, kit: &kit::Service) {
+        let marketplace = self.clone();
+        kit.every("cancel unpaid orders", Duration::from_secs(30), move || {
+            let marketplace = marketplace.clone();
+            async move { marketplace.cancel_unpaid().await }
+        });
+        let marketplace = self.clone();
+        kit.every("clear what is left of people and files", Duration::from_secs(5), move || {
+            let marketplace = marketplace.clone();
+            async move { marketplace.clear_remains().await }
+        });
+        let marketplace = self.clone();
+        kit.every("sweep words", Duration::from_secs(60), move || {
+            let marketplace = marketplace.clone();
+            async move { marketplace.sweep_words().await }
+        });
+    }
 }
 
 /// For whom PostgreSQL makes the plan of a statement.
@@ -136,10 +162,6 @@ pub async fn run(config: Config, stop: kit::Stop) -> anyhow::Result<()> {
     let kit = kit::Service::start("marketplace", &config.service, &MIGRATOR, stop).await?;
     let marketplace = Marketplace::new(&kit, config.payment_minutes);
     kit.consume(marketplace.clone());
-    let sweeper = marketplace.clone();
-    kit.every("cancel unpaid orders", Duration::from_secs(30), move || {
-        let marketplace = sweeper.clone();
-        async move { marketplace.cancel_unpaid().await }
-    });
+    marketplace.work(&kit);
     kit.serve(marketplace.routes()).await
 }

@@ -20,11 +20,12 @@ use uuid::Uuid;
 
 use crate::ads::{AdRow, lock_ad, no_such_ad, update_ad_state};
 use crate::events::{publish_cancelled, publish_completed, publish_placed, publish_sold, publish_updated};
+use crate::gone::{fetch_gone, no_such_person};
 use crate::machine::{AdCommand, OrderCommand, OrderState};
 use crate::{Marketplace, Plans};
 use sql::*;
 
-pub(crate) use sql::list_open_orders_of;
+pub(crate) use sql::{blank_notes_of, lock_open_orders_of};
 
 #[tonic::async_trait]
 impl OrderService for Marketplace {
@@ -46,6 +47,14 @@ impl OrderService for Marketplace {
             return Err(invalid_because("ad_id", "OWN_AD", "nobody buys from themselves").into());
         }
         let ordered = ad.state.after(AdCommand::Order).map_err(Error::from)?;
+        let gone = fetch_gone(&mut tx, &[caller.id, ad.publisher_id]).await?;
+        if gone.contains(&caller.id) {
+            return Err(no_such_person().into());
+        }
+        if gone.contains(&ad.publisher_id) {
+            // It is about to be deleted.
+            return Err(no_such_ad().into());
+        }
         let state = if self.pay_within.is_some() { OrderState::AwaitingPayment } else { OrderState::Placed };
         let order = insert_order(&mut tx, &ad, caller, state, &note, request_id.as_deref(), now).await?;
         update_ad_state(&mut tx, ad_id, ordered, now).await?;

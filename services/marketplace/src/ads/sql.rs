@@ -48,31 +48,41 @@ pub(crate) async fn lock_ad(conn: &mut PgConnection, id: i64) -> kit::Result<Opt
     Ok(ads!("select", "from ads where id = $1 for update", id).fetch_optional(conn).await?)
 }
 
-/// The ads that somebody offers, and those that they buy by an order which is not at an end. All at once and in order, so
-/// that two who bought from each other and leave at once wait for each other and never both.
-pub(crate) async fn lock_ads_of(conn: &mut PgConnection, number: i64) -> kit::Result<Vec<AdRow>> {
-    let rows = ads!(
-        "select",
-        "from ads
-         where id in (
-            select id from ads where publisher_number = $1
-            union
-            select ad_id from orders where buyer_number = $1 and state in ('AWAITING_PAYMENT', 'PLACED')
-         )
-         order by id for update",
-        number
-    );
-    Ok(rows.fetch_all(conn).await?)
+/// All at once and in order, so that two who bought from each other and leave at once wait for each other and never
+/// both.
+pub(crate) async fn lock_ads(conn: &mut PgConnection, ids: &[i64]) -> kit::Result<Vec<AdRow>> {
+    Ok(ads!("select", "from ads where id = any($1) order by id for update", ids).fetch_all(conn).await?)
 }
 
-/// The ads that show a file.
-pub(crate) async fn lock_ads_showing(conn: &mut PgConnection, media_id: Uuid) -> kit::Result<Vec<AdRow>> {
+/// Ids of some of the ads that somebody offers, or buys or sells by an order which is not at an end.
+pub(crate) async fn list_ads_of(conn: &mut PgConnection, number: i64, most: i64) -> kit::Result<Vec<i64>> {
+    let ids = sqlx::query_scalar!(
+        r#"select ad_id as "ad_id!"
+           from (
+               (select id as ad_id from ads where publisher_number = $1 order by created_at desc, id desc limit $2)
+               union
+               (select ad_id from orders where buyer_number = $1 and state in ('AWAITING_PAYMENT', 'PLACED')
+                order by ad_id limit $2)
+               union
+               (select ad_id from orders where seller_number = $1 and state in ('AWAITING_PAYMENT', 'PLACED')
+                order by ad_id limit $2)
+           ) as concerned
+           order by ad_id limit $2"#,
+        number,
+        most
+    );
+    Ok(ids.fetch_all(conn).await?)
+}
+
+/// Some of the ads that show a file.
+pub(crate) async fn lock_ads_showing(conn: &mut PgConnection, media_id: Uuid, most: i64) -> kit::Result<Vec<AdRow>> {
     let rows = ads!(
         "select",
         "from ads
          where main_image_id = $1 or (secondary_image_ids @> array[$1] and secondary_image_ids <> '{}')
-         order by id for update",
-        media_id
+         order by id limit $2 for update",
+        media_id,
+        most
     );
     Ok(rows.fetch_all(conn).await?)
 }
@@ -189,13 +199,21 @@ pub(super) async fn count_ads(conn: &mut PgConnection, filter: &Filter) -> kit::
 /// that no word of any ad begins with also means up to eight that contain it, or that differ from it by a letter or two
 /// besides a plural's. Words that every text has, and single letters, count only when nothing else was typed: they are
 /// on their way to becoming something, and not misspelled.
+///
+/// Whoever publishes ads decides which words there are, so of each kind only so many are compared: of those that share
+/// letters the first in the table, as their index has no order, and of those that begin alike the next in the alphabet.
+/// For a word that is spelled well, or too long to be looked for, none is.
+///
+/// `$typed` names the argument with the words.
 macro_rules! searching {
-    ($answer:ident, $filter:ident, $words:ident, $rest:literal) => {
+    ($answer:ident, $typed:literal, ($($rest:literal)+), $($argument:expr),+ $(,)?) => {
         sqlx::query_as!(
             $answer,
             r#"with typed as (
                    select n, term, to_tsvector('spanish', term) = '' or term ~ '^[a-z]$' as weak
-                   from unnest($12::text[]) with ordinality as typed (word, n), spoken(word) as term
+                   from "#
+                + $typed
+                + r#" with ordinality as typed (word, n), spoken(word) as term
                    where meant(term) is not null
                ), counted as (
                    select n, term, weak, max(n) over () as last from typed
@@ -218,21 +236,44 @@ macro_rules! searching {
                                select word, word like '%' || term || '%' as within,
                                    levenshtein_less_equal(rtrim(word, 's'), rtrim(term, 's'), 2) as distance
                                from (
-                                   select word from words where word like '%' || term || '%'
+                                   (select word from words where word like '%' || term || '%' limit 2000)
                                    union
-                                   select word from words where word % term
+                                   (select word from words where word % term limit 2000)
                                    union
-                                   select word from words
-                                   where left(word, 1) = left(term, 1)
-                                       and length(word) between length(term) - 1 and length(term) + 1
+                                   select beside.word
+                                   from unnest(array[length(term) - 1, length(term), length(term) + 1]) as size
+                                   cross join lateral (
+                                       (select word from words
+                                        where left(word, 1) = left(term, 1) and length(word) = size and word >= term
+                                        order by word limit 500)
+                                       union all
+                                       (select word from words
+                                        where left(word, 1) = left(term, 1) and length(word) = size and word < term
+                                        order by word desc limit 500)
+                                   ) as beside
                                ) as candidates
                            ) as measured
                            where within or distance <= case when length(term) < 6 then 1 else 2 end
                            order by within desc, distance, word limit 8
                        ) as nearest
-                   ) as alike on term ~ '^[a-z0-9]{3,40}$' and not weak
-                       and not exists (select from words where word >= term and word < term || '~')
-               )"# + $rest,
+                       -- Not where it is joined: there it would be asked when all words have been compared.
+                       where term ~ '^[a-z0-9]{3,40}$' and not weak
+                           and not exists (select from words where word >= term and word < term || '~')
+                   ) as alike on true
+               )"# $(+ $rest)+,
+            $($argument),+
+        )
+    };
+}
+pub(super) use searching;
+
+/// With all that a list may be narrowed to.
+macro_rules! searching_filtered {
+    ($answer:ident, $filter:ident, $words:ident, $rest:literal) => {
+        searching!(
+            $answer,
+            "unnest($12::text[])",
+            ($rest),
             &$filter.shown,
             &$filter.hidden,
             $filter.viewer.number,
@@ -251,7 +292,7 @@ macro_rules! searching {
 
 /// How many are found, counting to 1000 because it takes the rows themselves, and by which text search query.
 pub(super) async fn count_found(conn: &mut PgConnection, filter: &Filter, words: &[String]) -> kit::Result<Found> {
-    let found = searching!(
+    let found = searching_filtered!(
         Found,
         filter,
         words,
@@ -277,7 +318,7 @@ pub(super) async fn count_found(conn: &mut PgConnection, filter: &Filter, words:
 /// of single words could. 20 among them promise 200 among ten thousand; twice as many are read, and what was promised in
 /// vain is made good by the index. (`offset 0` keeps PostgreSQL from doing what it holds for better.)
 pub(super) async fn rank_ads(conn: &mut PgConnection, filter: &Filter, words: &[String]) -> kit::Result<Ranked> {
-    let ranked = searching!(
+    let ranked = searching_filtered!(
         Ranked,
         filter,
         words,
@@ -317,18 +358,28 @@ pub(super) async fn rank_ads(conn: &mut PgConnection, filter: &Filter, words: &[
     Ok(ranked.fetch_one(conn).await?)
 }
 
-/// Nearest first, within a chord of the unit sphere. The nearest 200 are found before the chord counts, because the index
-/// brings them in order and knows nothing of chords, nor of ids: of those equally far as the last one it brings all.
+/// Nearest first, within a chord of the unit sphere. The nearest 200 are found before the chord counts, because the
+/// index brings them in order and knows nothing of chords, nor of ids: of those equally far as the last one it brings
+/// all, but no more than 2000 in all, for anybody may heap up ads at one place.
 pub(super) async fn list_nearby(db: impl PgExecutor<'_>, center: Point, chord: f64) -> kit::Result<Vec<AdRow>> {
     let rows = ads!(
         "select",
         "from (
-             select * from ads where state = 'ACTIVE' and place is not null
-             order by place <-> on_sphere($1, $2) fetch first 200 rows with ties
-         ) as ads
-         where ads.place <-> on_sphere($1, $2) <= $3
-         order by ads.place <-> on_sphere($1, $2), ads.id
-         limit 200",
+             select id, distance
+             from (
+                 select id, distance
+                 from (
+                     select id, place <-> on_sphere($1, $2) as distance
+                     from ads where state = 'ACTIVE' and place is not null
+                     order by distance fetch first 200 rows with ties
+                 ) as nearest
+                 limit 2000
+             ) as nearest
+             where distance <= $3
+             order by distance, id limit 200
+         ) as nearby
+         join ads on ads.id = nearby.id
+         order by nearby.distance, ads.id",
         center.latitude,
         center.longitude,
         chord
@@ -475,7 +526,7 @@ pub(super) async fn has_open_order(conn: &mut PgConnection, id: i64) -> kit::Res
     Ok(open.fetch_one(conn).await?)
 }
 
-pub(crate) async fn delete_ad(conn: &mut PgConnection, id: i64) -> kit::Result<()> {
-    sqlx::query!("delete from ads where id = $1", id).execute(conn).await?;
+pub(crate) async fn delete_ads(conn: &mut PgConnection, ids: &[i64]) -> kit::Result<()> {
+    sqlx::query!("delete from ads where id = any($1)", ids).execute(conn).await?;
     Ok(())
 }

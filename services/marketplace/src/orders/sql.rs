@@ -164,14 +164,32 @@ pub(super) async fn list_unpaid(db: impl PgExecutor<'_>, since: DateTime<Utc>) -
     Ok(rows.fetch_all(db).await?.into_iter().map(|row| (row.id, row.ad_id)).collect())
 }
 
-/// Orders in which somebody buys or sells and which are not at an end, with their ads; in the order in which ads are
-/// locked.
-pub(crate) async fn list_open_orders_of(conn: &mut PgConnection, number: i64) -> kit::Result<Vec<(i64, i64)>> {
+/// Orders of these ads in which somebody buys or sells and which are not at an end, with their ads. The caller holds the
+/// ads' locks.
+pub(crate) async fn lock_open_orders_of(
+    conn: &mut PgConnection,
+    number: i64,
+    ads: &[i64],
+) -> kit::Result<Vec<(i64, i64)>> {
     let rows = sqlx::query!(
         "select id, ad_id from orders
-         where (buyer_number = $1 or seller_number = $1) and state in ('AWAITING_PAYMENT', 'PLACED')
-         order by ad_id",
-        number
+         where ad_id = any($2) and (buyer_number = $1 or seller_number = $1)
+             and state in ('AWAITING_PAYMENT', 'PLACED')
+         order by id for update",
+        number,
+        ads
     );
     Ok(rows.fetch_all(conn).await?.into_iter().map(|row| (row.id, row.ad_id)).collect())
+}
+
+/// Takes what somebody has said off some of the orders in which they buy; how many.
+pub(crate) async fn blank_notes_of(conn: &mut PgConnection, number: i64, most: i64) -> kit::Result<u64> {
+    let blanked = sqlx::query!(
+        "update orders set note = '' where id in (
+             select id from orders where buyer_number = $1 and note <> '' order by id limit $2 for update
+         )",
+        number,
+        most
+    );
+    Ok(blanked.execute(conn).await?.rows_affected())
 }

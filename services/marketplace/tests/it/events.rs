@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::{Somebody, World, an_ad, refused};
 
-fn gone(person: &Somebody) -> UserDeleted {
+pub(crate) fn gone(person: &Somebody) -> UserDeleted {
     UserDeleted { user_id: person.number, user_uuid: person.id.to_string(), phone_number: None }
 }
 
@@ -31,6 +31,7 @@ async fn a_person_who_is_gone_takes_ads_and_follows_along_and_nobody_waits() {
 
     for _ in 0..2 {
         world.deliver(&gone(&ana)).await;
+        world.clear().await;
     }
     for id in [sold.id, done.id, idle.id] {
         refused!(ana.sees(id).await, NotFound, "AD_NOT_FOUND");
@@ -86,6 +87,7 @@ async fn two_who_bought_from_each_other_may_leave_at_once() {
         }
         let (ana_goes, beto_goes) = (gone(&ana), gone(&beto));
         tokio::join!(world.deliver(&ana_goes), world.deliver(&beto_goes));
+        tokio::join!(world.clear(), world.clear());
         let states =
             sqlx::query_scalar::<_, String>("select distinct state from orders where id = any($1)").bind(orders);
         assert_eq!(states.fetch_all(&world.harness.service.db).await.unwrap(), ["CANCELLED"]);

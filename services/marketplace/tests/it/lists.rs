@@ -1,5 +1,6 @@
 //! Lists of ads: filters, orders, pages.
 
+use kit::error::Details;
 use prost_types::Timestamp;
 use proto::marketplace::v1::{AdOrder, AdState, Condition, CreateAdRequest, ListAdsRequest, ListAdsResponse};
 
@@ -108,10 +109,34 @@ async fn filters_narrow_the_list_and_its_total() {
         seen.reverse();
         assert_eq!(seen, expected);
     }
-    let never = ListAdsRequest { created_after: Some(Timestamp { seconds: i64::MAX, nanos: 0 }), ..request };
-    refused!(world.nobody.ads().list_ads(never).await, InvalidArgument, "INVALID_FIELDS");
     let nowhere = ListAdsRequest { category_id: Some(99), ..ListAdsRequest::default() };
     refused!(world.nobody.ads().list_ads(nowhere).await, InvalidArgument, "CATEGORY_UNKNOWN");
+}
+
+#[tokio::test]
+async fn a_moment_is_of_the_years_1_to_9999() {
+    let (world, ..) = world().await;
+    let at = |seconds| Some(Timestamp { seconds, nanos: 0 });
+    let (first, last) = (-62_135_596_800, 253_402_300_799);
+    for (created_after, created_before) in [(first, last), (first, first), (last, last)] {
+        let request = ListAdsRequest {
+            created_after: at(created_after),
+            created_before: at(created_before),
+            ..Default::default()
+        };
+        let expected = if created_after < created_before { 10 } else { 0 };
+        assert_eq!(list(&world.nobody, request).await.total_size, expected);
+    }
+    for seconds in [i64::MIN, -1_000_000_000_000, first - 1, last + 1, 1_000_000_000_000, i64::MAX] {
+        for (field, request) in [
+            ("created_after", ListAdsRequest { created_after: at(seconds), ..Default::default() }),
+            ("created_before", ListAdsRequest { created_before: at(seconds), ..Default::default() }),
+        ] {
+            let refusal = world.nobody.ads().list_ads(request).await.unwrap_err();
+            assert_eq!(Details::of(&refusal).fields[0].field, field, "{seconds}");
+            refused!(Err::<(), _>(refusal), InvalidArgument, "INVALID_FIELDS");
+        }
+    }
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ mod orders;
 mod pictures;
 mod plans;
 mod races;
+mod remains;
 mod search;
 mod stubs;
 
@@ -103,6 +104,11 @@ impl World {
         let mut tx = self.harness.service.db.begin().await.unwrap();
         self.marketplace.consume(&mut tx, &received).await.unwrap();
         tx.commit().await.unwrap();
+    }
+
+    /// The job that takes what people and files that are gone have left.
+    async fn clear(&self) {
+        self.marketplace.clear_remains().await.unwrap();
     }
 
     /// What was published since the last call: type, key and payload.

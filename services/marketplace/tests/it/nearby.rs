@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use proto::common::v1::Point;
 use proto::marketplace::v1::{AdState, CreateAdRequest, ListNearbyAdsRequest, NearbyAd};
 use sqlx::PgPool;
+use testkit::Prepared;
 
 use crate::{Somebody, World, an_ad, refused};
 
@@ -80,6 +81,22 @@ async fn no_more_than_200_and_those_are_the_nearest() {
     fill(&world.harness.service.db, &(0..300).map(|n| (0.0, f64::from(n) * 0.001)).collect::<Vec<_>>()).await;
     let found = nearby(&world.nobody, 0.0, 0.0, 500.0).await;
     assert_eq!(ids(&found), (1..=200).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn of_a_heap_of_ads_at_one_place_only_so_many_are_read() {
+    let world = World::start().await;
+    let db = &world.harness.service.db;
+    fill(db, &[(0.0, 0.0); 3000]).await;
+    sqlx::query("analyze ads").execute(db).await.unwrap();
+    let found = ids(&nearby(&world.nobody, 0.0, 0.0, 5.0).await);
+    assert!(found.len() == 200 && found.is_sorted(), "{found:?}");
+
+    let mut statement = Prepared::find(db, &["place <-> on_sphere"]).await;
+    let plan = statement.run(&["enable_seqscan = off"], "0.0, 0.0, 0.001").await;
+    let nearest = plan.nodes().into_iter().filter(|node| node["Index Name"] == "ads_nearby");
+    let read: Vec<_> = nearest.map(|node| node["Actual Rows"].as_f64().unwrap()).collect();
+    assert!(read.len() == 1 && read[0] <= 2001.0, "{plan}");
 }
 
 /// Ads at these places, with ids from 1.

@@ -23,6 +23,17 @@ use crate::World;
 
 const MANY: i32 = 50_000;
 
+/// The statements that rank what a search finds: with one plan for everybody, and with one for the filters at hand.
+const PLAIN: &str = "true as \"known!\", array(";
+const FILTERED: &str = "from newest_ads($1";
+
+/// A search of everything for these words, as arguments of each of them.
+fn searches(words: &str) -> [(&'static str, String); 2] {
+    let all = "null, null, null, null, null, null, null";
+    let filtered = format!("'{{ACTIVE,SOLD,ORDERED}}', '{{PAUSED,ARCHIVED}}', 17, false, {all}, '{{{words}}}'");
+    [(PLAIN, format!("17, '{{{words}}}'")), (FILTERED, filtered)]
+}
+
 /// Filled in so many statements, each of which is over in time on a busy machine, too.
 const PART: i32 = 2_500;
 
@@ -124,6 +135,8 @@ async fn lists_and_searches_read_what_they_show_from_an_index() {
     what_everybody_looks_at_has_one_plan(&world).await;
     every_combination_of_filters_is_answered_by_an_index(&world).await;
     a_search_reads_what_its_words_share_or_the_newest_when_that_is_much(&world).await;
+    a_search_compares_few_words_and_only_for_one_that_is_misspelled(&world).await;
+    what_is_left_of_somebody_is_found_by_indexes(&world).await;
 }
 
 async fn every_list_is_read_in_order(world: &World) {
@@ -288,9 +301,6 @@ async fn a_search_reads_what_its_words_share_or_the_newest_when_that_is_much(wor
         assert_eq!(found(search, AdOrder::Best).await, best, "{search}");
         assert_eq!(found(search, AdOrder::Cheapest).await, all, "{search}");
     }
-    let all = "null, null, null, null, null, null, null";
-    let arguments =
-        |words: &str| format!("'{{ACTIVE,SOLD,ORDERED}}', '{{PAUSED,ARCHIVED}}', 17, false, {all}, '{{{words}}}'");
     for (words, by_text, newest) in [
         ("toro", false, true),
         // Each of them has half of the ads; so have both, or none.
@@ -300,18 +310,77 @@ async fn a_search_reads_what_its_words_share_or_the_newest_when_that_is_much(wor
         // Many of the newest and no others.
         ("fresco", true, true),
     ] {
-        let plan = plan(db, "ts_rank(search", &arguments(words)).await;
-        in_order(&plan);
-        assert_eq!(reads(&plan, "ads_search"), by_text, "{words}: {plan}");
-        // The thousand that tell, and those that are looked through.
-        let scans = run(&plan).filter(|node| node["Index Name"] == "ads_newest").count();
-        assert_eq!(scans, if newest { 2 } else { 1 }, "{words}: {plan}");
+        for (part, arguments) in searches(words) {
+            let plan = plan(db, part, &arguments).await;
+            in_order(&plan);
+            assert_eq!(reads(&plan, "ads_search"), by_text, "{words}: {plan}");
+            // The thousand that tell, and those that are looked through.
+            let scans = run(&plan).filter(|node| node["Index Name"] == "ads_newest").count();
+            assert_eq!(scans, if newest { 2 } else { 1 }, "{words}: {plan}");
+        }
     }
-    let words = plan(db, "levenshtein_less_equal", &arguments("semntal")).await;
-    let whole = |node: &Value| node["Node Type"] == "Seq Scan" && !node["Relation Name"].is_null();
-    assert!(!run(&words).any(whole), "{words}");
-    uses(&words, "words_letters");
-    uses(&words, "words_size");
+    for (part, arguments) in searches("semntal") {
+        let words = plan(db, part, &arguments).await;
+        let whole = |node: &Value| node["Node Type"] == "Seq Scan" && !node["Relation Name"].is_null();
+        assert!(!run(&words).any(whole), "{words}");
+        uses(&words, "words_letters");
+        uses(&words, "words_size");
+    }
+    let request = ListAdsRequest { search: "toro".into(), category_id: Some(3), ..Default::default() };
+    world.nobody.ads().list_ads(request).await.unwrap();
+    for (words, index) in [("toro", "ads_newest_of_category"), ("c4ca4238a0b923820dcc509a6f75849b", "ads_search")] {
+        let plan = plan(db, "where id = $3) as \"known!\", array(", &format!("null, '{{{words}}}', 3")).await;
+        in_order(&plan);
+        uses(&plan, index);
+    }
+}
+
+/// However many words there are.
+async fn a_search_compares_few_words_and_only_for_one_that_is_misspelled(world: &World) {
+    let db = &world.harness.service.db;
+    sqlx::query(
+        "insert into words (word)
+         select distinct beginning || substr(md5(n::text), 1, 6)
+         from generate_series(1, 10000) n cross join unnest(array['s', 'xsemntal']) as beginning
+         on conflict do nothing",
+    )
+    .execute(db)
+    .await
+    .unwrap();
+    sqlx::raw_sql("vacuum analyze words").execute(db).await.unwrap();
+    for (part, arguments) in searches("semntal") {
+        let misspelled = plan(db, part, &arguments).await;
+        for node in run(&misspelled).filter(|node| node["Relation Name"] == "words") {
+            assert!(node["Actual Rows"].as_f64().unwrap() <= 2000.0, "{misspelled}");
+        }
+        uses(&misspelled, "words_letters");
+        uses(&misspelled, "words_size");
+    }
+    let long = "semntal".repeat(6);
+    for word in ["toro", "tor", long.as_str()] {
+        for (part, arguments) in searches(word) {
+            let plan = plan(db, part, &arguments).await;
+            assert!(!reads(&plan, "words_letters") && !reads(&plan, "words_size"), "{word}: {plan}");
+        }
+    }
+}
+
+async fn what_is_left_of_somebody_is_found_by_indexes(world: &World) {
+    let db = &world.harness.service.db;
+    world.deliver(&crate::events::gone(&world.seller(4000))).await;
+    world.clear().await;
+    for (part, index) in [
+        ("as concerned", "ads_of_publisher"),
+        ("as concerned", "orders_open_of_buyer"),
+        ("as concerned", "orders_open_of_seller"),
+        ("as theirs", "follows_of_follower"),
+        ("as theirs", "follows_of_following"),
+        ("set note = ''", "orders_noted"),
+    ] {
+        let plan = plan(db, part, "17, 200").await;
+        in_order(&plan);
+        uses(&plan, index);
+    }
 }
 
 /// Counts the statements of this thread, but for those that begin and end transactions.

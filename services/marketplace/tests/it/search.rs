@@ -1,7 +1,9 @@
 //! Searching as people type: forms of words, accents, beginnings, misspellings.
 
 use proto::access::v1::Role;
-use proto::marketplace::v1::{AdOrder, CreateAdRequest, ListAdsRequest, ListAdsResponse, UpdateAdRequest};
+use proto::marketplace::v1::{
+    AdOrder, CreateAdRequest, DeleteAdRequest, ListAdsRequest, ListAdsResponse, UpdateAdRequest,
+};
 
 use crate::{World, an_ad, refused};
 
@@ -166,6 +168,50 @@ async fn what_looks_like_a_tag_is_words() {
         world.nobody.ads().list_ads(request).await.unwrap();
     }
     assert_eq!(found(&world, "<vaca'>").await, [2]);
+}
+
+#[tokio::test]
+async fn one_sign_may_be_many_letters() {
+    let world = World::start().await;
+    let ana = world.seller(1);
+    let short = ana.offers("Clase Ⅷ, oﬃcina, ﬃ").await.id;
+    for search in ["Ⅷ", "viii", "oﬃcina", "officina", "oficina", "ﬃ"] {
+        assert_eq!(found(&world, search).await, [short], "{search}");
+    }
+    // 800 and 600 letters, like those of the ad.
+    let [eights, ligatures] = ["Ⅷ", "ﬃ"].map(|sign| sign.repeat(200));
+    for order in [AdOrder::Best, AdOrder::Cheapest] {
+        for search in [&eights, &ligatures] {
+            let request = ListAdsRequest { search: search.clone(), order: order.into(), ..Default::default() };
+            let answer = world.nobody.ads().list_ads(request).await.unwrap().into_inner();
+            assert_eq!(answer.total_size, 0, "{search}");
+        }
+    }
+    let long = ana.offers(&eights).await.id;
+    assert_eq!(found(&world, &eights).await, [long]);
+}
+
+#[tokio::test]
+async fn a_word_that_no_ad_has_any_more_does_not_hide_those_that_are_meant() {
+    let world = World::start().await;
+    let ana = world.seller(1);
+    let (calf, typo) = (ana.offers("Novillo").await.id, ana.offers("Novila").await.id);
+    world.marketplace.sweep_words().await.unwrap();
+    // A word of an ad means itself.
+    assert_eq!(found(&world, "novila").await, [typo]);
+    ana.ads().delete_ad(DeleteAdRequest { id: typo }).await.unwrap();
+    assert!(found(&world, "novila").await.is_empty());
+    world.marketplace.sweep_words().await.unwrap();
+    assert_eq!(found(&world, "novila").await, [calf]);
+    // More words than one turn looks at.
+    let many: Vec<String> = (0..1200).map(|n| format!("aaa{n}")).collect();
+    let ad = CreateAdRequest { description: many.join(" "), ..an_ad("Novila") };
+    let again = ana.publish(ad).await.id;
+    ana.ads().delete_ad(DeleteAdRequest { id: again }).await.unwrap();
+    for expected in [vec![], vec![], vec![calf]] {
+        world.marketplace.sweep_words().await.unwrap();
+        assert_eq!(found(&world, "novila").await, expected);
+    }
 }
 
 #[tokio::test]
