@@ -35,9 +35,10 @@ use crate::Forum;
 use crate::interactions::add_comments;
 use crate::lists::DEPTH;
 use crate::memberships::refuse_banned;
-use crate::moderation::moderates;
+use crate::moderation::{About, Action, Deed, moderates};
 use crate::notifications::{Notice, notify};
-use crate::posts::{lock_post, no_such_post};
+use crate::pictures::keep_attachment;
+use crate::posts::{lock_post, lock_reported, no_such_post};
 
 #[tonic::async_trait]
 impl CommentService for Forum {
@@ -138,6 +139,7 @@ impl CommentService for Forum {
         count_comment(&mut tx, post.id, request.parent_id, 1).await?;
         touch_post(&mut tx, post.id, now).await?;
         add_comments(&mut *tx, caller.id, post.author_id, 1).await?;
+        keep_attachment(&mut tx, media_id).await?;
         let (kind, recipient) = match &parent {
             Some(parent) => (NotificationType::CommentReply, (parent.author_id, parent.author_number)),
             None => (NotificationType::PostReply, (post.author_id, post.author_number)),
@@ -185,6 +187,10 @@ impl CommentService for Forum {
             refuse_banned(&mut *tx, community, caller.id).await?;
         }
         update_comment(&mut tx, id, content.as_deref(), media, now).await?;
+        keep_attachment(&mut tx, media.flatten()).await?;
+        let about = About::Comment(id);
+        let deed = Deed { community_id: post.community_id, action: Action::Edit, about, reason: "" };
+        deed.log_unless_own(&mut tx, caller, comment.author_id, now).await?;
         let comment = self.fetch_comment(&mut *tx, Some(caller), id, &Depth::ALONE).await?;
         commit(tx).await?;
         Ok(Response::new(comment))
@@ -196,6 +202,7 @@ impl CommentService for Forum {
     ) -> Result<Response<DeleteCommentResponse>, Status> {
         let caller = caller(&request)?;
         let id = request.get_ref().id;
+        let now = self.clock.now();
         let mut tx = begin(&self.db).await?;
         let post_id = fetch_post_id(&mut *tx, id).await?.ok_or_else(no_such_comment)?;
         let post = lock_post(&mut tx, post_id).await?.ok_or_else(no_such_comment)?;
@@ -206,16 +213,20 @@ impl CommentService for Forum {
         if !comment.removed {
             count_comment(&mut tx, post.id, comment.parent_id, -1).await?;
         }
+        lock_reported(&mut tx, post.id).await?;
         add_comments(&mut *tx, comment.author_id, post.author_id, -1).await?;
+        delete_notifications(&mut tx, id).await?;
         if has_replies(&mut *tx, id).await? {
-            empty_comment(&mut tx, id, self.clock.now()).await?;
-            delete_notifications(&mut tx, id).await?;
+            empty_comment(&mut tx, id, now).await?;
         } else {
             delete_comment(&mut tx, id).await?;
             if let Some(parent) = comment.parent_id {
                 delete_empty_places(&mut tx, parent).await?;
             }
         }
+        let about = About::Comment(id);
+        let deed = Deed { community_id: post.community_id, action: Action::Delete, about, reason: "" };
+        deed.log_unless_own(&mut tx, caller, comment.author_id, now).await?;
         commit(tx).await?;
         Ok(Response::new(DeleteCommentResponse {}))
     }

@@ -25,13 +25,15 @@ use uuid::Uuid;
 use crate::Forum;
 use crate::memberships::{self, Role, fetch_role, refuse_banned};
 use crate::moderation::{About, Action, Deed};
-use crate::pictures::exchange_picture;
+use crate::pictures::{Exchange, exchange_pictures};
 use sql::*;
 
 pub(crate) use sql::{add_members, add_posts, lock_community};
 
 /// Totals above are told as this.
 pub(crate) const COUNTED: i64 = 10_000;
+/// Communities that somebody may belong to: the feed looks into each.
+const MOST: i32 = 1_000;
 
 #[tonic::async_trait]
 impl CommunityService for Forum {
@@ -72,8 +74,10 @@ impl CommunityService for Forum {
         let caller = caller(&request)?;
         let now = self.clock.now();
         let mut tx = begin(&self.db).await?;
+        self.rules.limits.take_community(&mut tx, caller.id, now).await?;
         let id = insert_community(&mut tx, request.get_ref(), caller, now).await?;
         memberships::insert_owner(&mut *tx, id, caller, now).await?;
+        refuse_many(&mut tx, caller.id).await?;
         let row = fetch_community(&mut *tx, id, Some(caller.id)).await?.ok_or_else(no_such_community)?;
         commit(tx).await?;
         Ok(Response::new(row.into()))
@@ -89,14 +93,16 @@ impl CommunityService for Forum {
         let mut tx = begin(&self.db).await?;
         let before = lock_managed(&mut tx, change.id, caller).await?;
         update_texts(&mut tx, &change).await?;
+        let mut pictures = Vec::new();
         if let Some(cover) = cover {
-            let upload = update_cover(&mut tx, change.id, &cover).await?;
-            exchange_picture(&mut tx, before.cover_media_id, upload, now).await?;
+            let present = update_cover(&mut tx, change.id, &cover).await?;
+            pictures.push(Exchange { field: "cover_image", former: before.cover_media_id, present });
         }
         if let Some(avatar) = avatar {
-            let upload = update_avatar(&mut tx, change.id, &avatar).await?;
-            exchange_picture(&mut tx, before.avatar_media_id, upload, now).await?;
+            let present = update_avatar(&mut tx, change.id, &avatar).await?;
+            pictures.push(Exchange { field: "avatar", former: before.avatar_media_id, present });
         }
+        exchange_pictures(&mut tx, &pictures, caller.id, now).await?;
         let row = fetch_community(&mut *tx, change.id, Some(caller.id)).await?.ok_or_else(no_such_community)?;
         commit(tx).await?;
         Ok(Response::new(row.into()))
@@ -115,8 +121,9 @@ impl CommunityService for Forum {
         delete_community(&mut tx, id).await?;
         remains::insert_deleted(&mut *tx, id).await?;
         remains::clear_some(&mut tx, id).await?;
-        exchange_picture(&mut tx, before.cover_media_id, None, now).await?;
-        exchange_picture(&mut tx, before.avatar_media_id, None, now).await?;
+        let pictures = [("cover_image", before.cover_media_id), ("avatar", before.avatar_media_id)];
+        let pictures = pictures.map(|(field, former)| Exchange { field, former, present: None });
+        exchange_pictures(&mut tx, &pictures, caller.id, now).await?;
         commit(tx).await?;
         Ok(Response::new(DeleteCommunityResponse {}))
     }
@@ -128,6 +135,7 @@ impl CommunityService for Forum {
         lock_community(&mut tx, id).await?.ok_or_else(no_such_community)?;
         memberships::refuse_banned(&mut *tx, id, caller.id).await?;
         if memberships::join(&mut *tx, id, caller, self.clock.now()).await? {
+            refuse_many(&mut tx, caller.id).await?;
             add_members(&mut tx, id, 1).await?;
         }
         let row = fetch_community(&mut *tx, id, Some(caller.id)).await?.ok_or_else(no_such_community)?;
@@ -219,6 +227,16 @@ async fn lock_led(conn: &mut PgConnection, id: i64, caller: Caller) -> kit::Resu
 
 async fn leads(conn: &mut PgConnection, id: i64, locked: &Locked, caller: Caller) -> kit::Result<bool> {
     Ok(caller.admin() || !locked.seed && fetch_role(conn, id, caller.id).await? == Some(Role::Owner))
+}
+
+/// After somebody joined of their own accord: refuses what is one too many, with `TOO_MANY_COMMUNITIES`.
+async fn refuse_many(conn: &mut PgConnection, member: Uuid) -> kit::Result<()> {
+    // Of two who join at once the second sees the first.
+    memberships::lock_person(&mut *conn, member).await?;
+    if count_of_member(conn, member).await? > MOST {
+        return Err(refused("TOO_MANY_COMMUNITIES", "leave another community first"));
+    }
+    Ok(())
 }
 
 /// After somebody went: if it was the owner, the longest-serving moderator is it from now on, or who is a member for

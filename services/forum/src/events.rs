@@ -11,6 +11,7 @@ use proto::events::v1::{MediaDeleted, MediaUpdated, UserCreated, UserDeleted, Us
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use crate::pictures::lock_pictured;
 use crate::{Forum, memberships};
 
 #[tonic::async_trait]
@@ -42,18 +43,46 @@ impl Consumer for Forum {
 async fn forget_person(conn: &mut PgConnection, id: Uuid) -> kit::Result<()> {
     memberships::forget(conn, id).await?;
     sqlx::query!("delete from interactions where user_id = $1", id).execute(&mut *conn).await?;
-    sqlx::query!("delete from notifications where recipient_id = $1", id).execute(conn).await?;
+    delete_notifications(conn, id).await
+}
+
+/// By id: who deletes a post is perhaps locking some of them at the same time.
+async fn delete_notifications(conn: &mut PgConnection, recipient: Uuid) -> kit::Result<()> {
+    sqlx::query!(
+        "delete from notifications where id in (
+             select id from notifications where recipient_id = $1 order by id for update
+         )",
+        recipient
+    )
+    .execute(conn)
+    .await?;
     Ok(())
 }
 
 async fn forget_file(conn: &mut PgConnection, id: Uuid) -> kit::Result<()> {
+    lock_pictured(&mut *conn, id).await?;
     sqlx::query!("update communities set cover_image = null, cover_media_id = null where cover_media_id = $1", id)
         .execute(&mut *conn)
         .await?;
     sqlx::query!("update communities set avatar = null, avatar_media_id = null where avatar_media_id = $1", id)
         .execute(&mut *conn)
         .await?;
+    lock_attached(&mut *conn, id).await?;
     sqlx::query!("update posts set media_id = null where media_id = $1", id).execute(&mut *conn).await?;
     sqlx::query!("update comments set media_id = null where media_id = $1", id).execute(conn).await?;
+    Ok(())
+}
+
+/// Locks the posts that show the file, and those on which comments do: below a post that is locked, comments may be taken
+/// in any order.
+async fn lock_attached(conn: &mut PgConnection, media_id: Uuid) -> kit::Result<()> {
+    sqlx::query!(
+        "select id from posts where id in (
+             select id from posts where media_id = $1 union all select post_id from comments where media_id = $1
+         ) order by id for no key update",
+        media_id
+    )
+    .fetch_all(conn)
+    .await?;
     Ok(())
 }

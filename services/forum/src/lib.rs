@@ -66,6 +66,7 @@ pub struct Forum {
 
 impl Forum {
     pub fn new(kit: &kit::Service, rules: Rules) -> Self {
+        kit::db::plan_once(&kit.db);
         Self {
             db: kit.db.clone(),
             clock: kit.clock.clone(),

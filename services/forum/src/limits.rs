@@ -8,10 +8,12 @@ use kit::error::{Result, exhausted};
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 
-/// The window in which writes count.
-const WINDOW: Duration = Duration::from_secs(60);
+/// The window in which posts, comments and reactions count.
+const MINUTE: Duration = Duration::from_secs(60);
+/// That in which new communities do.
+const HOUR: Duration = Duration::from_secs(60 * 60);
 
-/// How often per minute and person.
+/// How often per person.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Limits {
     /// Posts and comments together that somebody may write in a minute.
@@ -21,21 +23,37 @@ pub struct Limits {
     /// Reactions that somebody may give in a minute.
     #[arg(long, env = "FORUM_REACTIONS_PER_MINUTE", default_value_t = 60)]
     pub reactions_per_minute: u32,
+
+    /// Communities that somebody may make in an hour.
+    #[arg(long, env = "FORUM_COMMUNITIES_PER_HOUR", default_value_t = 20)]
+    pub communities_per_hour: u32,
 }
 
 impl Limits {
     /// Counts a post or comment, or refuses it with `RATE_LIMITED`.
     pub(crate) async fn take_write(&self, conn: &mut PgConnection, user: Uuid, now: DateTime<Utc>) -> Result<()> {
-        take(conn, user, "WRITE", self.writes_per_minute, now).await
+        take(conn, user, "WRITE", self.writes_per_minute, MINUTE, now).await
     }
 
     /// Counts a reaction, or refuses it with `RATE_LIMITED`.
     pub(crate) async fn take_reaction(&self, conn: &mut PgConnection, user: Uuid, now: DateTime<Utc>) -> Result<()> {
-        take(conn, user, "REACTION", self.reactions_per_minute, now).await
+        take(conn, user, "REACTION", self.reactions_per_minute, MINUTE, now).await
+    }
+
+    /// Counts a new community, or refuses it with `RATE_LIMITED`.
+    pub(crate) async fn take_community(&self, conn: &mut PgConnection, user: Uuid, now: DateTime<Utc>) -> Result<()> {
+        take(conn, user, "COMMUNITY", self.communities_per_hour, HOUR, now).await
     }
 }
 
-async fn take(conn: &mut PgConnection, user: Uuid, kind: &str, most: u32, now: DateTime<Utc>) -> Result<()> {
+async fn take(
+    conn: &mut PgConnection,
+    user: Uuid,
+    kind: &str,
+    most: u32,
+    window: Duration,
+    now: DateTime<Utc>,
+) -> Result<()> {
     let most = i64::from(most);
     let taken = sqlx::query!(
         "insert into request_limits as l (user_id, kind, recent, last_at)
@@ -46,7 +64,7 @@ async fn take(conn: &mut PgConnection, user: Uuid, kind: &str, most: u32, now: D
         user,
         kind,
         now,
-        now - WINDOW,
+        now - window,
         most
     )
     .execute(&mut *conn)
@@ -54,9 +72,9 @@ async fn take(conn: &mut PgConnection, user: Uuid, kind: &str, most: u32, now: D
     if taken.rows_affected() == 1 {
         return Ok(());
     }
-    let oldest = fetch_oldest(conn, user, kind, now - WINDOW).await?.unwrap_or(now);
-    let wait = (oldest + WINDOW - now).to_std().unwrap_or_default();
-    Err(exhausted("RATE_LIMITED", "too much in a minute", wait))
+    let oldest = fetch_oldest(conn, user, kind, now - window).await?.unwrap_or(now);
+    let wait = (oldest + window - now).to_std().unwrap_or_default();
+    Err(exhausted("RATE_LIMITED", format!("too much in {} seconds", window.as_secs()), wait))
 }
 
 async fn fetch_oldest(
@@ -76,6 +94,12 @@ async fn fetch_oldest(
 
 /// Forgets people who wrote nothing in the window.
 pub(crate) async fn delete_idle(db: impl PgExecutor<'_>, now: DateTime<Utc>) -> Result<()> {
-    sqlx::query!("delete from request_limits where last_at <= $1", now - WINDOW).execute(db).await?;
+    sqlx::query!(
+        "delete from request_limits where last_at <= $1 and (kind <> 'COMMUNITY' or last_at <= $2)",
+        now - MINUTE,
+        now - HOUR
+    )
+    .execute(db)
+    .await?;
     Ok(())
 }

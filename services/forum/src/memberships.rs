@@ -175,15 +175,20 @@ async fn join_missing(
     Ok(())
 }
 
-/// After an account is gone.
+/// After an account is gone. What it made is nobody's from now on.
 pub(crate) async fn forget(conn: &mut PgConnection, user: Uuid) -> kit::Result<()> {
     let communities = sqlx::query_scalar!(
-        "select c.id from communities c join memberships m on m.community_id = c.id
-         where m.user_id = $1 order by c.id for no key update of c",
+        "select id from communities where id in (
+             select community_id from memberships where user_id = $1
+             union all select id from communities where created_by = $1
+         ) order by id for no key update",
         user
     )
     .fetch_all(&mut *conn)
     .await?;
+    sqlx::query!("update communities set created_by = null, created_by_number = null where created_by = $1", user)
+        .execute(&mut *conn)
+        .await?;
     sqlx::query!(
         "with gone as (delete from memberships where user_id = $1 returning community_id, left_at)
          update communities c set members_count = members_count - 1
@@ -195,6 +200,13 @@ pub(crate) async fn forget(conn: &mut PgConnection, user: Uuid) -> kit::Result<(
     // Whatever role they had: one that was given while we waited for the lock counts too.
     name_successors(&mut *conn, &communities).await?;
     sqlx::query!("delete from bans where user_id = $1", user).execute(conn).await?;
+    Ok(())
+}
+
+/// Lets one membership of a person be counted at a time. Whoever asks holds a community's lock already and takes no
+/// other one.
+pub(crate) async fn lock_person(db: impl PgExecutor<'_>, user: Uuid) -> kit::Result<()> {
+    sqlx::query!("select pg_advisory_xact_lock(hashtextextended($1::uuid::text, 2))", user).execute(db).await?;
     Ok(())
 }
 

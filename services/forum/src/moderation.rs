@@ -1,5 +1,6 @@
 //! Moderation, and the public log of all of it. Moderators act in their communities, administrators everywhere. Each
-//! deed is logged in its own transaction; one that changes nothing answers the entry of the one that did.
+//! deed is logged in its own transaction; one that changes nothing answers the entry of the one that did. What
+//! administrators change or delete of others' posts and comments is logged where it happens.
 
 mod sql;
 
@@ -363,6 +364,8 @@ pub(crate) enum Action {
     Unban,
     Dismiss,
     Role,
+    Edit,
+    Delete,
 }
 
 impl Action {
@@ -378,6 +381,8 @@ impl Action {
             Self::Unban => "UNBAN",
             Self::Dismiss => "DISMISS",
             Self::Role => "ROLE",
+            Self::Edit => "EDIT",
+            Self::Delete => "DELETE",
         }
     }
 }
@@ -393,6 +398,20 @@ pub(crate) struct Deed<'a> {
 impl Deed<'_> {
     pub(crate) async fn log(&self, conn: &mut PgConnection, by: Caller, now: DateTime<Utc>) -> kit::Result<LogEntry> {
         Ok(insert_entry(conn, self, by, now).await?.into())
+    }
+
+    /// As [`Deed::log`], unless it is done to what one wrote oneself, which is nobody else's business.
+    pub(crate) async fn log_unless_own(
+        &self,
+        conn: &mut PgConnection,
+        by: Caller,
+        author: Uuid,
+        now: DateTime<Utc>,
+    ) -> kit::Result<()> {
+        if by.id != author {
+            insert_entry(conn, self, by, now).await?;
+        }
+        Ok(())
     }
 
     /// The entry of the same deed, done before; without one there is nothing to undo.

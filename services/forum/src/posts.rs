@@ -25,11 +25,12 @@ use crate::Forum;
 use crate::communities::{add_posts, lock_community};
 use crate::lists::{List, Order, Page};
 use crate::memberships::refuse_banned;
-use crate::moderation::moderates;
+use crate::moderation::{About, Action, Deed, moderates};
+use crate::pictures::keep_attachment;
 use crate::reactions::type_of;
 use sql::*;
 
-pub(crate) use sql::{LockedPost, delete_old_views, lock_post};
+pub(crate) use sql::{LockedPost, delete_old_views, lock_post, lock_reported};
 
 /// Until the same viewer counts again.
 const VIEW_PAUSE: TimeDelta = TimeDelta::minutes(30);
@@ -115,6 +116,7 @@ impl PostService for Forum {
             add_posts(&mut tx, community_id, 1).await?;
         }
         let id = insert_post(&mut tx, &new, media_id, caller, now).await?;
+        keep_attachment(&mut tx, media_id).await?;
         let post = fetch_post(&mut *tx, id, Some(caller.id)).await?.ok_or_else(no_such_post)?;
         let event = ForumPostCreated {
             post_id: id,
@@ -131,6 +133,7 @@ impl PostService for Forum {
     async fn update_post(&self, request: Request<UpdatePostRequest>) -> Result<Response<Post>, Status> {
         let caller = caller(&request)?;
         let change = request.into_inner();
+        let now = self.clock.now();
         let mut tx = begin(&self.db).await?;
         // Communities are locked before posts, hence this look ahead; what it saw is checked below. Whose post it is and
         // that it was removed come before what is wrong with the change.
@@ -150,10 +153,13 @@ impl PostService for Forum {
         if moves {
             refuse_tied(&mut tx, &before, goal, caller).await?;
         }
-        update_post(&mut tx, &change, goal, self.clock.now()).await?;
+        update_post(&mut tx, &change, goal, now).await?;
         if moves {
             follow_post(&mut tx, &before, goal).await?;
         }
+        let about = About::Post(change.id);
+        let deed = Deed { community_id: before.community_id, action: Action::Edit, about, reason: "" };
+        deed.log_unless_own(&mut tx, caller, before.author_id, now).await?;
         let post = fetch_post(&mut *tx, change.id, Some(caller.id)).await?.ok_or_else(no_such_post)?;
         commit(tx).await?;
         Ok(Response::new(post.into()))
@@ -168,10 +174,16 @@ impl PostService for Forum {
         if let (Some(community_id), None) = (post.community_id, post.removed_at) {
             add_posts(&mut tx, community_id, -1).await?;
         }
+        lock_alone(&mut tx, id).await?;
+        lock_reported(&mut tx, id).await?;
         // What people did on the post no longer makes its author's other posts relevant to them.
         lock_interactions(&mut tx, id).await?;
         subtract_interactions(&mut tx, id).await?;
+        lock_notifications(&mut tx, id).await?;
         delete_post(&mut tx, id).await?;
+        let about = About::Post(id);
+        let deed = Deed { community_id: post.community_id, action: Action::Delete, about, reason: "" };
+        deed.log_unless_own(&mut tx, caller, post.author_id, self.clock.now()).await?;
         commit(tx).await?;
         Ok(Response::new(DeletePostResponse {}))
     }

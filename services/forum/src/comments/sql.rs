@@ -13,37 +13,44 @@ use crate::posts::LockedPost;
 /// statement come breadth first, and it stops when the limit is reached, so the limit takes the upper levels. Of each
 /// group of siblings there is one more than is shown; below that one nothing is looked for. The innermost limit keeps
 /// siblings from being sorted: there may be thousands.
+///
+/// Texts may be more than an answer holds. PostgreSQL knows how long one is without reading it: those are read that
+/// fit, and one more, which tells that there are more. Columns go through the recursion, because a row as one value is
+/// put together with its text.
 macro_rules! tree {
     ($($first:literal)+, $depth:expr, $viewer:expr $(, $argument:expr)* $(,)?) => {
         sqlx::query_as!(
             Row,
-            "with recursive tree (node, level, rank) as ("
+            "with recursive tree as ("
                 $(+ $first)+
                 + r#"union all
-                    select r.node, t.level + 1, r.rank
+                    select t.level + 1, r.*
                     from tree t cross join lateral (
-                        select node, row_number() over () as rank
+                        select row_number() over () as rank, siblings.*
                         from (
-                            select c as node from comments c where c.parent_id = (t.node).id
+                            select c.* from comments c where c.parent_id = t.id
                             order by c.popularity desc, c.created_at desc, c.id desc limit $3::bigint + 1
                         ) siblings
                     ) r
                     where t.level < $1 and t.rank <= case when t.level = 1 then $2::bigint else $3::bigint end
                 )
-                select (node).id as "id!", (node).post_id as "post_id!", (node).parent_id, (node).depth as "depth!",
-                    (node).author_id as "author_id!", (node).author_number as "author_number!", (node).content as "content!",
-                    (node).media_id, (node).deleted_at is not null as "deleted!", (node).removed_at is not null as "removed!",
-                    (node).hearts as "hearts!", (node).likes as "likes!", (node).dislikes as "dislikes!",
-                    (node).replies_count as "replies_count!",
-                    (node).created_at as "created_at!", (node).updated_at as "updated_at!", rank as "rank!",
-                    case when level = $1 then exists (select from comments a where a.parent_id = (node).id) else false end
+                select t.id as "id!", t.post_id as "post_id!", t.parent_id, t.depth as "depth!",
+                    t.author_id as "author_id!", t.author_number as "author_number!", t.content as "content!",
+                    t.media_id, t.deleted_at is not null as "deleted!", t.removed_at is not null as "removed!",
+                    t.hearts as "hearts!", t.likes as "likes!", t.dislikes as "dislikes!",
+                    t.replies_count as "replies_count!",
+                    t.created_at as "created_at!", t.updated_at as "updated_at!", t.rank as "rank!",
+                    case when t.level = $1 then exists (select from comments a where a.parent_id = t.id) else false end
                         as "answered!",
                     mine.id as "reaction_id?", mine.type as "reaction?", mine.created_at as "reacted_at?"
-                from tree left join lateral (
+                from (
+                    select *, sum(octet_length(content)) over (rows unbounded preceding) as bytes
+                    from (select * from tree limit $5) reached
+                ) t left join lateral (
                     select id, type, created_at from reactions
-                    where user_id = $4::uuid and comment_id = (node).id limit 1
+                    where user_id = $4::uuid and comment_id = t.id limit 1
                 ) mine on true
-                limit $5"#,
+                where t.bytes - octet_length(t.content) <= 8388608"#,
             $depth.levels,
             $depth.top,
             $depth.replies,
@@ -59,10 +66,10 @@ macro_rules! siblings {
     ($db:expr, $from:literal, $where:literal, $depth:expr, $viewer:expr, $below:expr, $shown:expr, $skip:expr) => {
         if $shown.is_full() {
             tree!(
-                "select s.node, 1, s.rank from " $from " (
-                     select node, row_number() over () as rank
+                "select 1 as level, s.* from " $from " (
+                     select row_number() over () as rank, siblings.*
                      from (
-                         select c as node from comments c
+                         select c.* from comments c
                          where " $where " and c.id <> all($7::bigint[]) and (c.created_at, c.id)
                              < (coalesce($9::timestamptz, 'infinity'), coalesce($10::bigint, 9223372036854775807))
                          order by c.created_at desc, c.id desc limit $2::bigint + 1 offset $8::bigint
@@ -80,10 +87,10 @@ macro_rules! siblings {
             .await?
         } else {
             tree!(
-                "select s.node, 1, s.rank from " $from " (
-                     select node, row_number() over () as rank
+                "select 1 as level, s.* from " $from " (
+                     select row_number() over () as rank, siblings.*
                      from (
-                         select c as node from comments c
+                         select c.* from comments c
                          where " $where " and c.id <> all($7::bigint[])
                          order by c.popularity desc, c.created_at desc, c.id desc limit $2::bigint + 1 offset $8::bigint
                      ) siblings
@@ -150,7 +157,8 @@ pub(super) async fn list_named(
     ids: &[i64],
     depth: &Depth,
 ) -> kit::Result<Vec<Row>> {
-    let rows = tree!("select c, 1, 0::bigint from comments c where c.id = any($6) ", depth, viewer, ids);
+    let rows =
+        tree!("select 1 as level, 0::bigint as rank, c.* from comments c where c.id = any($6) ", depth, viewer, ids);
     Ok(rows.fetch_all(db).await?)
 }
 
@@ -374,8 +382,15 @@ pub(super) async fn delete_empty_places(conn: &mut PgConnection, at: i64) -> kit
     Ok(())
 }
 
-/// What was told of a comment.
+/// What was told of a comment. In the order in which their recipients lock them; the foreign key would have none.
 pub(super) async fn delete_notifications(conn: &mut PgConnection, comment: i64) -> kit::Result<()> {
-    sqlx::query!("delete from notifications where comment_id = $1", comment).execute(conn).await?;
+    sqlx::query!(
+        "delete from notifications where id in (
+             select id from notifications where comment_id = $1 order by id for update
+         )",
+        comment
+    )
+    .execute(conn)
+    .await?;
     Ok(())
 }

@@ -16,7 +16,7 @@ use crate::reactions::type_of;
 
 /// Rows of a statement; the upper levels come first.
 pub(super) const MOST: i64 = 2000;
-/// Bytes of their texts: an answer has to fit into a message.
+/// Bytes of their texts: an answer has to fit into a message. The statement has the same number, and one row beyond it.
 const MOST_BYTES: usize = 8 << 20;
 /// Siblings that a token remembers at least, before others follow newest first.
 const KEPT: usize = 100;

@@ -167,9 +167,37 @@ pub(super) async fn fetch_bonds(db: impl PgExecutor<'_>, post_id: i64, others: b
 
 /// The moderators' queue follows a post into its new community.
 pub(super) async fn move_reports(conn: &mut PgConnection, post_id: i64, community_id: Option<i64>) -> kit::Result<()> {
+    lock_reported(&mut *conn, post_id).await?;
     sqlx::query!("update reported set community_id = $2 where post_id = $1", post_id, community_id)
         .execute(conn)
         .await?;
+    Ok(())
+}
+
+/// Of a post and its comments, by id as everybody does: foreign keys would take them in the order of an index.
+pub(crate) async fn lock_reported(conn: &mut PgConnection, post_id: i64) -> kit::Result<()> {
+    sqlx::query!("select id from reported where post_id = $1 order by id for update", post_id).fetch_all(conn).await?;
+    Ok(())
+}
+
+/// Also against those who only hold the post and change what stands on it: they would wait for what its deletion locks,
+/// and the deletion for them.
+pub(super) async fn lock_alone(conn: &mut PgConnection, id: i64) -> kit::Result<()> {
+    sqlx::query!("select id from posts where id = $1 for update", id).fetch_optional(conn).await?;
+    Ok(())
+}
+
+/// What was told of a post and its comments, by id as its recipients do. There may be many; only their number leaves
+/// PostgreSQL.
+pub(super) async fn lock_notifications(conn: &mut PgConnection, post_id: i64) -> kit::Result<()> {
+    sqlx::query!(
+        r#"select count(*) as "locked!" from (
+               select id from notifications where post_id = $1 order by id for update
+           ) locked"#,
+        post_id
+    )
+    .fetch_one(conn)
+    .await?;
     Ok(())
 }
 

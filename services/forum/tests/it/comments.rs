@@ -13,6 +13,7 @@ use proto::forum::v1::{
     UpdateCommentRequest,
 };
 use serde_json::json;
+use testkit::Prepared;
 use tonic::Status;
 
 use crate::statements::Statements;
@@ -302,6 +303,34 @@ async fn a_thread_never_has_more_than_its_rows() {
     assert_eq!(shown, 1900);
     assert!(thread.comments.iter().all(|c| replies(c).comments.len() == 100 || !replies(c).more_token.is_empty()));
     assert_eq!(walk(&ana, post, depth).await.len(), 10_100);
+}
+
+#[tokio::test]
+async fn no_more_texts_are_read_than_an_answer_holds() {
+    let world = World::busy().await;
+    let ana = world.person(1);
+    let post = ana.post("Panales", None).await.id;
+    // 100 at the top, each with two replies, of 40,000 bytes: 209 of them fit into 8 MiB.
+    for sql in [
+        "insert into comments (post_id, depth, author_id, author_number, content, created_at, updated_at)
+         select $1, 1, $2, 1, repeat('🐝', 10000), now(), now() from generate_series(1, 100)",
+        "insert into comments (post_id, parent_id, depth, author_id, author_number, content, created_at, updated_at)
+         select $1, c.id, 2, $2, 1, repeat('🐝', 10000), now(), now() from comments c, generate_series(1, 2)
+         where c.post_id = $1",
+    ] {
+        sqlx::query(sql).bind(post).bind(ana.id).execute(world.db()).await.unwrap();
+    }
+    let depth = CommentDepth { top: 100, replies: 100, levels: 10 };
+    let thread = world.nobody().thread(post, depth).await;
+    let shown: usize = thread.comments.iter().map(|comment| replies(comment).comments.len()).sum();
+    assert_eq!((thread.comments.len(), shown), (100, 109));
+    assert_eq!(walk(&ana, post, depth).await.len(), 300);
+
+    // One more leaves PostgreSQL, which tells that there are more.
+    let part = "c.post_id = post and c.parent_id is null and c.id <> all($7::bigint[])\n";
+    let mut statement = Prepared::find(world.db(), &[part]).await;
+    let plan = statement.run(&[], &format!("10, 100, 100, null, 2000, '{{{post}}}', '{{}}', 0")).await;
+    assert_eq!(plan.nodes()[0]["Actual Rows"].as_f64(), Some(210.0), "{plan}");
 }
 
 #[tokio::test]

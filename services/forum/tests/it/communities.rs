@@ -1,4 +1,4 @@
-use proto::events::v1::UserDeleted;
+use proto::events::v1::{UserCreated, UserDeleted};
 use proto::forum::v1::get_community_request::Key;
 use proto::forum::v1::picture::From;
 use proto::forum::v1::{
@@ -97,6 +97,51 @@ async fn of_two_communities_of_one_name_at_once_one_is_made() {
     let (mut anas, mut bens) = (ana.communities(), ben.communities());
     let (one, two) = tokio::join!(anas.create_community(new()), bens.create_community(new()));
     assert!(one.is_ok() != two.is_ok());
+}
+
+#[tokio::test]
+async fn twenty_new_communities_in_an_hour_are_enough() {
+    let world = World::start().await;
+    let (ana, ben) = (world.person(1), world.person(2));
+    for n in 0..20 {
+        ana.found(&format!("c{n}")).await;
+        world.pass(2);
+    }
+    let another = || CreateCommunityRequest { name: "Abejas".into(), slug: "abejas".into(), ..Default::default() };
+    for _ in 0..2 {
+        refused!(ana.communities().create_community(another()).await, ResourceExhausted, "RATE_LIMITED");
+        world.forum.sweep().await.unwrap();
+    }
+    ben.found("riego").await;
+    world.pass(20);
+    ana.communities().create_community(another()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_thousand_communities_are_enough_but_for_those_of_ones_role() {
+    let world = World::start().await;
+    let (ana, ben) = (world.person(1), world.person(2));
+    let (one, two) = (ben.found("uno").await.id, ben.found("dos").await.id);
+    let others = "insert into memberships (community_id, user_id, user_number, joined_at)
+        select 1000 + n, $1, 1, now() from generate_series(1, 999) n";
+    sqlx::query(others).bind(ana.id).execute(world.db()).await.unwrap();
+    let (a, b) = tokio::join!(join(&ana, one), join(&ana, two));
+    assert!(a.is_ok() != b.is_ok(), "one of them is the thousandth");
+    let (joined, other, refusal) = if a.is_ok() { (one, two, b) } else { (two, one, a) };
+    refused!(refusal, FailedPrecondition, "TOO_MANY_COMMUNITIES");
+    let new = CreateCommunityRequest { name: "Abejas".into(), slug: "abejas".into(), ..Default::default() };
+    refused!(ana.communities().create_community(new).await, FailedPrecondition, "TOO_MANY_COMMUNITIES");
+    // Again is no more.
+    join(&ana, joined).await.unwrap();
+    leave(&ana, joined).await.unwrap();
+    join(&ana, other).await.unwrap();
+
+    let role = Some("consumer".to_owned());
+    let event = UserCreated { user_id: 1, user_uuid: ana.id.to_string(), role, ..Default::default() };
+    world.deliver(&event).await;
+    let mine = ListCommunitiesRequest { mine: true, ..Default::default() };
+    let page = ana.communities().list_communities(mine).await.unwrap().into_inner();
+    assert_eq!(page.total_size, 1_002);
 }
 
 #[tokio::test]
@@ -231,7 +276,7 @@ async fn a_picture_is_a_url_or_an_own_upload_whose_predecessor_is_deleted() {
     let url = change(&ana, Some(From::Url("https://example.com/a.png".into()))).await.unwrap();
     assert_eq!(url.as_deref(), Some("https://example.com/a.png"));
 
-    let (first, second) = (world.media.file(Some(ana.id), Kind::Image), world.media.file(Some(ana.id), Kind::Image));
+    let (first, second) = (world.media.upload(ana.id), world.media.upload(ana.id));
     assert_eq!(change(&ana, upload(first)).await.unwrap(), Some(media::path(first)));
     assert_eq!(change(&ana, upload(second)).await.unwrap(), Some(media::path(second)));
     world.media.set_away(true);

@@ -116,6 +116,22 @@ async fn of_a_deleted_account_posts_stay_and_memberships_go() {
 }
 
 #[tokio::test]
+async fn what_a_deleted_account_made_is_nobodys() {
+    let world = World::start().await;
+    let ana = world.person(1);
+    let id = ana.found("apicultura").await.id;
+    // Also where it is no member any more.
+    ana.communities().leave_community(LeaveCommunityRequest { id }).await.unwrap();
+    let event = UserDeleted { user_id: 1, user_uuid: ana.id.to_string(), phone_number: None };
+    for _ in 0..2 {
+        world.deliver(&event).await;
+    }
+    let request = GetCommunityRequest { key: Some(Key::Id(id)) };
+    let left = world.nobody().communities().get_community(request).await.unwrap().into_inner();
+    assert_eq!((left.created_by_id.as_str(), left.created_by_number, left.seed), ("", 0, false));
+}
+
+#[tokio::test]
 async fn a_deleted_file_disappears_from_posts() {
     let world = World::start().await;
     let ana = world.person(1);

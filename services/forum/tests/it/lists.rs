@@ -172,6 +172,20 @@ async fn pinned_posts_stand_first_in_their_community_in_every_order() {
 }
 
 #[tokio::test]
+async fn the_feed_looks_into_so_many_communities_and_no_more() {
+    let world = world().await;
+    let ana = world.person(1);
+    let communities = "insert into communities (name, slug, created_at, posts_count)
+        select 'c' || n, 'c' || n, now(), 1 from generate_series(1, 1100) n";
+    sqlx::query(communities).execute(world.db()).await.unwrap();
+    let memberships = "insert into memberships (community_id, user_id, user_number, joined_at)
+        select id, $1, 1, now() from communities where joined_by is null";
+    sqlx::query(memberships).bind(ana.id).execute(world.db()).await.unwrap();
+    let page = ana.posts().list_feed(ListFeedRequest::default()).await.unwrap().into_inner();
+    assert_eq!((page.posts.len(), page.total_size), (0, 1_004));
+}
+
+#[tokio::test]
 async fn the_feed_is_of_ones_own_communities() {
     let world = world().await;
     let (ana, ben) = (world.person(1), world.person(2));

@@ -7,10 +7,12 @@ mod communities;
 mod events;
 mod formulas;
 mod lists;
+mod locks;
 mod media;
 mod moderation;
 mod notifications;
 mod paging;
+mod pictures;
 mod plans;
 mod posts;
 mod reactions;
@@ -159,8 +161,9 @@ impl Somebody {
         PostServiceClient::new(self.peer.clone())
     }
 
+    /// Takes as large an answer as the edge does.
     fn comments(&self) -> CommentServiceClient<Peer> {
-        CommentServiceClient::new(self.peer.clone())
+        CommentServiceClient::new(self.peer.clone()).max_decoding_message_size(32 << 20)
     }
 
     fn reactions(&self) -> ReactionServiceClient<Peer> {

@@ -7,6 +7,7 @@ use kit::error::{denied, not_found, unavailable};
 use proto::media::v1::get_media_request::Key;
 use proto::media::v1::media_service_server::MediaService;
 use proto::media::v1::*;
+use tokio::sync::Barrier;
 use tonic::{Request, Response, Status, Streaming, codegen::BoxStream};
 use uuid::Uuid;
 
@@ -19,6 +20,8 @@ struct State {
     /// Who claims, since the stand-in reads no tokens.
     claimant: Option<Uuid>,
     away: bool,
+    /// Where deletions stand still, and then go on.
+    gate: Option<Arc<Barrier>>,
 }
 
 impl Media {
@@ -40,9 +43,18 @@ impl Media {
 
     /// A picture of theirs that others do not see.
     pub(crate) fn document(&self, owner: Uuid) -> Uuid {
+        self.picture_in(Folder::Verification, owner)
+    }
+
+    /// A picture that they uploaded for a community.
+    pub(crate) fn upload(&self, owner: Uuid) -> Uuid {
+        self.picture_in(Folder::Communities, owner)
+    }
+
+    fn picture_in(&self, folder: Folder, owner: Uuid) -> Uuid {
         let id = self.file(Some(owner), Kind::Image);
         let mut state = self.0.lock().unwrap();
-        state.files.get_mut(&id.to_string()).unwrap().folder = Folder::Verification.into();
+        state.files.get_mut(&id.to_string()).unwrap().folder = folder.into();
         id
     }
 
@@ -67,6 +79,13 @@ impl Media {
 
     pub(crate) fn set_claimant(&self, id: Uuid) {
         self.0.lock().unwrap().claimant = Some(id);
+    }
+
+    /// From now on a deletion meets somebody here before it begins, and once more to go on.
+    pub(crate) fn hold_deletions(&self) -> Arc<Barrier> {
+        let gate = Arc::new(Barrier::new(2));
+        self.0.lock().unwrap().gate = Some(gate.clone());
+        gate
     }
 
     /// Whether every call shall fail.
@@ -119,6 +138,11 @@ impl MediaService for Media {
         request: Request<DeleteMediaRequest>,
     ) -> Result<Response<DeleteMediaResponse>, Status> {
         let id = request.into_inner().id;
+        let gate = self.0.lock().unwrap().gate.clone();
+        if let Some(gate) = gate {
+            gate.wait().await;
+            gate.wait().await;
+        }
         self.answer(|state| state.files.remove(&id).map(|_| DeleteMediaResponse {}).ok_or_else(no_such_file))
     }
 

@@ -1,8 +1,8 @@
 use proto::forum::v1::{
-    BanMemberRequest, DismissReportsRequest, JoinCommunityRequest, ListModerationLogRequest, ListPostsRequest,
-    ListReportsRequest, ListReportsResponse, LockPostRequest, LogEntry, MemberRole, ModerationAction, PinPostRequest,
-    RemoveContentRequest, ReportContentRequest, RestoreContentRequest, SetMemberRoleRequest, Target, TargetKind,
-    UnbanMemberRequest, UpdatePostRequest,
+    BanMemberRequest, DeletePostRequest, DismissReportsRequest, JoinCommunityRequest, ListModerationLogRequest,
+    ListPostsRequest, ListReportsRequest, ListReportsResponse, LockPostRequest, LogEntry, MemberRole, ModerationAction,
+    PinPostRequest, RemoveContentRequest, ReportContentRequest, RestoreContentRequest, SetMemberRoleRequest, Target,
+    TargetKind, UnbanMemberRequest, UpdateCommentRequest, UpdatePostRequest,
 };
 use tonic::Status;
 
@@ -332,6 +332,45 @@ async fn what_staff_did_outside_of_communities_is_in_a_log_of_its_own() {
     remove(&world.admin(), post(outside)).await.unwrap();
     assert_eq!(log(&world, 0).await, [ModerationAction::Lock, ModerationAction::Remove]);
     assert_eq!(log(&world, community).await, [ModerationAction::Lock]);
+}
+
+#[tokio::test]
+async fn what_administrators_change_or_delete_of_others_is_logged() {
+    let world = World::start().await;
+    let (_, ben, community, id) = scene(&world).await;
+    let admin = world.admin();
+    let (said, own) = (ben.comment(id, None).await, admin.post("Aviso", Some(community)).await.id);
+    let change = async |who: &Somebody, id: i64| {
+        let request = UpdatePostRequest { id, title: Some("Otro".into()), ..Default::default() };
+        who.posts().update_post(request).await.unwrap();
+    };
+    let delete = async |who: &Somebody, id: i64| {
+        who.posts().delete_post(DeletePostRequest { id }).await.unwrap();
+    };
+    change(&ben, id).await;
+    change(&admin, own).await;
+    delete(&admin, own).await;
+    change(&admin, id).await;
+    let request = UpdateCommentRequest { id: said, content: Some("Otra cosa".into()), media_id: None };
+    admin.comments().update_comment(request).await.unwrap();
+    admin.delete_comment(said).await.unwrap();
+    delete(&admin, id).await;
+
+    let sql = "select action, post_id, comment_id from moderation_log
+               where community_id = $1 and moderator_number = $2 order by id";
+    let logged: Vec<(String, Option<i64>, Option<i64>)> =
+        sqlx::query_as(sql).bind(community).bind(admin.number).fetch_all(world.db()).await.unwrap();
+    let logged: Vec<_> = logged.iter().map(|(action, post, comment)| (action.as_str(), *post, *comment)).collect();
+    assert_eq!(
+        logged,
+        [
+            ("EDIT", Some(id), None),
+            ("EDIT", None, Some(said)),
+            ("DELETE", None, Some(said)),
+            ("DELETE", Some(id), None)
+        ]
+    );
+    assert_eq!(log(&world, community).await.len(), 4, "and everybody can read it");
 }
 
 #[tokio::test]
