@@ -47,6 +47,7 @@ const REASONS: &[(&str, u16, &str, &str)] = &[
     ("COMMENT_REMOVED", 409, "detail", "El comentario fue eliminado."),
     ("PINS_FULL", 409, "detail", "La comunidad ya tiene dos posts fijados."),
     ("OWNER_REQUIRED", 409, "detail", "La comunidad necesita un propietario. Nombre primero a otra persona."),
+    ("TOO_MANY_COMMUNITIES", 409, "detail", "No puede pertenecer a más comunidades."),
     ("NO_COMMUNITY", 409, "detail", "El post no pertenece a ninguna comunidad."),
     ("RATE_LIMITED", 429, "detail", THROTTLED),
     ("MEDIA_TOO_LARGE", 413, "detail", "El archivo es demasiado grande."),

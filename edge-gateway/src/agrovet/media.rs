@@ -4,7 +4,7 @@
 use axum::Json;
 use axum::extract::{FromRequestParts, State};
 use axum::response::{IntoResponse, Response};
-use http::header::LOCATION;
+use http::header::{AUTHORIZATION, LOCATION};
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 use kit::identity::Caller;
@@ -20,6 +20,7 @@ use crate::Edge;
 use crate::address::Base;
 use crate::agrovet::page::{Page, Paged};
 use crate::agrovet::{Agrovet, Error, Result, price, time};
+use crate::auth::Identity;
 use crate::dialect::{Credentials, Problem};
 use crate::form::{Decimal, Fields, Form, Wrong};
 use crate::input::{Input, Path};
@@ -132,6 +133,36 @@ pub fn first_price(given: Option<Option<Decimal>>) -> Option<i64> {
     given.map_or(Some(0), |price| price.map(|price| price.units))
 }
 
+/// Somebody, or nobody who claims to be somebody: the form of ads uploads without a token. Whose token has expired hears
+/// so, and renews it; a file that was nobody's would be refused in the profile for which it was uploaded.
+pub struct Uploader(Option<Caller>);
+
+impl FromRequestParts<Agrovet> for Uploader {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Agrovet) -> Result<Self> {
+        match Identity::required(parts.extensions.get()) {
+            Ok(caller) => Ok(Self(Some(caller))),
+            Err(Credentials::Missing | Credentials::Empty) => Ok(Self(None)),
+            // What JavaScript makes of a token that it does not have.
+            Err(_) if parts.headers.get(AUTHORIZATION).is_some_and(names_nobody) => Ok(Self(None)),
+            Err(why) => Err(Problem::Credentials(why).into()),
+        }
+    }
+}
+
+fn names_nobody(header: &HeaderValue) -> bool {
+    let token = header.as_bytes().rsplit(|byte| *byte == b' ').next().unwrap_or_default();
+    [&b"null"[..], b"undefined"].contains(&token)
+}
+
+impl Describe for Uploader {
+    fn describe(operation: &mut Operation) {
+        Option::<Caller>::describe(operation);
+        operation.answer(401, "A token that does not hold");
+    }
+}
+
 /// 201 and where the file is, if there is one.
 pub struct Uploaded(Media);
 
@@ -155,7 +186,7 @@ impl Describe for Uploaded {
 pub async fn create(
     State(edge): State<Agrovet>,
     base: Base,
-    caller: Option<Caller>,
+    Uploader(caller): Uploader,
     Input(form): Input<Upload>,
 ) -> Result<Uploaded> {
     // A refusal that says "sign in" rather than "no image": a frontend whose token has expired then renews it.

@@ -84,6 +84,15 @@ impl<T> Paged<T> {
         let results = convert(self.results).await;
         Paged { count: self.count, next: self.next, previous: self.previous, results }
     }
+
+    /// As [`Paged::map_all`], where that may fail.
+    pub async fn try_map_all<U, E>(
+        self,
+        convert: impl AsyncFnOnce(Vec<T>) -> Result<Vec<U>, E>,
+    ) -> Result<Paged<U>, E> {
+        let results = convert(self.results).await?;
+        Ok(Paged { count: self.count, next: self.next, previous: self.previous, results })
+    }
 }
 
 fn no_such_page() -> Error {

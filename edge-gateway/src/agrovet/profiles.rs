@@ -25,7 +25,7 @@ use crate::address::Base;
 use crate::agrovet::media::{Media, first_price};
 use crate::agrovet::page::{Page, Paged, Search};
 use crate::agrovet::profiles::forms::{Change, InState, Make, Narrowed, Pictures, Replace, Review, Stars, Written};
-use crate::agrovet::profiles::shown::{Shown, Specialist, show, show_whole};
+use crate::agrovet::profiles::shown::{Shown, Specialist, show};
 use crate::agrovet::users::{Staff, drop_file};
 use crate::agrovet::{Agrovet, Error, On, Result};
 use crate::dialect::Problem;
@@ -89,20 +89,20 @@ async fn user_id(edge: &Edge, number: i64) -> Result<Uuid> {
     edge.user_id(number).await.on("USER_NOT_FOUND", 404, NOT_FOUND)
 }
 
-async fn one<K: Shown>(edge: &Edge, base: &Base, profile: v1::Profile) -> Result<K> {
-    // One of another kind is not found here.
-    show(edge, base, vec![profile]).await.pop().ok_or_else(|| Error::detail(404, NOT_FOUND))
+/// One of another kind is not found here.
+async fn one<K: Shown>(edge: &Edge, base: &Base, profile: v1::Profile, may_write: bool) -> Result<K> {
+    show(edge, base, vec![profile], |_| may_write).await?.pop().ok_or_else(|| Error::detail(404, NOT_FOUND))
 }
 
-/// For those who may write it.
-async fn whole<K: Shown>(edge: &Edge, base: &Base, profile: v1::Profile) -> Result<K> {
-    show_whole(edge, base, profile).await?.ok_or_else(|| Error::detail(404, NOT_FOUND))
+/// Whether somebody may write a profile: one's own, or anybody's for staff.
+fn may_write(caller: Caller) -> impl Fn(&v1::Profile) -> bool {
+    move |profile| profile.user_number == caller.number || caller.admin()
 }
 
 pub async fn list<K: Shown>(
     State(edge): State<Agrovet>,
     base: Base,
-    _: Caller,
+    caller: Caller,
     page: Page,
     Query(narrowed): Query<Narrowed>,
     Query(Search(search)): Query<Search>,
@@ -130,7 +130,8 @@ pub async fn list<K: Shown>(
             async move { profiles.list_profiles(request).await.map(|a| a.into_inner()).map(|a| (a.profiles, a.total_size)) }
         })
         .await?;
-    Ok(Json(paged.map_all(async |profiles| show(&edge, &base, profiles).await).await))
+    let show = async |profiles| show(&edge, &base, profiles, may_write(caller)).await;
+    Ok(Json(paged.try_map_all(show).await?))
 }
 
 pub async fn retrieve<K: Shown>(
@@ -141,11 +142,8 @@ pub async fn retrieve<K: Shown>(
 ) -> Result<Json<K>> {
     let user_id = user_id(&edge, number).await?.to_string();
     let profile = edge.profiles().get_profile(GetProfileRequest { user_id }).await?.into_inner();
-    let shown = match caller.number == number || caller.admin() {
-        true => whole(&edge, &base, profile).await?,
-        false => one(&edge, &base, profile).await?,
-    };
-    Ok(Json(shown))
+    let may_write = may_write(caller)(&profile);
+    Ok(Json(one(&edge, &base, profile, may_write).await?))
 }
 
 pub async fn create<K: Shown>(
@@ -156,7 +154,7 @@ pub async fn create<K: Shown>(
 ) -> Result<Created<K>> {
     let input = Some(form.written.resolved(&edge, caller.id).await?);
     let profile = edge.profiles().create_profile(CreateProfileRequest { input }).await?.into_inner();
-    Ok(Created(one(&edge, &base, profile).await?))
+    Ok(Created(one(&edge, &base, profile, true).await?))
 }
 
 /// 200, or 201 when there was none before.
@@ -189,7 +187,7 @@ async fn write<K: Shown>(
     let input = Some(written.resolved(edge, owner).await?);
     let request = UpdateProfileRequest { user_id: owner.to_string(), input, create_missing };
     let answer = edge.profiles().update_profile(request).await?.into_inner();
-    let object = whole(edge, base, answer.profile.unwrap_or_default()).await?;
+    let object = one(edge, base, answer.profile.unwrap_or_default(), true).await?;
     Ok(Upserted { created: answer.created, object })
 }
 
@@ -317,7 +315,7 @@ pub async fn verifications(
             }
         })
         .await?;
-    Ok(Json(paged.map_all(async |profiles| show(&edge, &base, profiles).await).await))
+    Ok(Json(paged.try_map_all(async |profiles| show(&edge, &base, profiles, |_| true).await).await?))
 }
 
 pub async fn review(
@@ -334,7 +332,7 @@ pub async fn review(
         reason: review.reason,
     };
     let profile = edge.verifications().review_verification(request).await?.into_inner();
-    Ok(Json(one(&edge, &base, profile).await?))
+    Ok(Json(one(&edge, &base, profile, true).await?))
 }
 
 pub async fn rate(
@@ -346,5 +344,5 @@ pub async fn rate(
 ) -> Result<Json<Specialist>> {
     let request = RateSpecialistRequest { user_id: user_id(&edge, number).await?.to_string(), stars };
     let profile = edge.ratings().rate_specialist(request).await?.into_inner();
-    Ok(Json(one(&edge, &base, profile).await?))
+    Ok(Json(one(&edge, &base, profile, false).await?))
 }

@@ -37,8 +37,15 @@ impl<K: Kind> Field<'_, K> {
         K::Value::default()
     }
 
-    /// May be left out; null counts as left out where the dialect sees it so.
+    /// May be left out; null counts as left out where the dialect sees it so, and so does what stays empty in a form of
+    /// Django's, unless the empty text is a value itself.
     pub fn optional(self) -> Option<K::Value> {
+        self.maybe(true)
+    }
+
+    /// `unfilled`: whether what stays empty in a form may be left out.
+    fn maybe(self, unfilled: bool) -> Option<K::Value> {
+        let unfilled = unfilled && self.fields.habits == Habits::Django && !K::TEXT;
         let Self { fields, name, kind, described } = self;
         fields.note(name, described, false, false, || kind.schema());
         match fields.take(name, K::LIST) {
@@ -48,6 +55,7 @@ impl<K: Kind> Field<'_, K> {
                 fields.fault(name, Wrong::Null);
                 None
             }
+            Given::Text(text) if unfilled && text.is_empty() => None,
             given => Self::parse(fields, name, &kind, given),
         }
     }
@@ -58,7 +66,7 @@ impl<K: Kind> Field<'_, K> {
             self.fields.fault(self.name, Wrong::Required);
             return None;
         }
-        self.optional()
+        self.maybe(false)
     }
 
     /// May be left out, and may be null, which is something else: `Some(None)`.

@@ -294,6 +294,10 @@ impl Kind for Key {
     }
 
     fn text(&self, text: String) -> Result<i64, Wrong> {
+        // Django takes the empty text for none.
+        if text.is_empty() {
+            return Err(Wrong::Null);
+        }
         text.trim().parse().map_err(|_| self.wrong_type())
     }
 

@@ -69,6 +69,43 @@ fn an_empty_form_value_is_null_for_everything_but_text() {
 }
 
 #[test]
+fn what_stays_empty_in_a_form_of_djangos_was_not_filled_in_unless_it_must_be() {
+    let f = |habits| Fields::pairs(habits, vec![("years".into(), String::new())], vec![]);
+    assert_eq!(wrong(f(Habits::Django), |f| assert_eq!(f.integer("years").optional(), None)), []);
+    assert_eq!(
+        wrong(f(Habits::Pydantic), |f| {
+            f.integer("years").optional();
+        }),
+        [Wrong::NotInteger]
+    );
+    assert_eq!(
+        wrong(f(Habits::Django), |f| {
+            f.integer("years").required();
+        }),
+        [Wrong::NotInteger]
+    );
+    for put in [false, true] {
+        let faults = wrong(f(Habits::Django).on_put(put), |f| {
+            f.integer("years").required_on_put();
+        });
+        assert_eq!(faults, [Wrong::NotInteger]);
+    }
+    assert_eq!(
+        wrong(f(Habits::Django), |f| {
+            f.key("years").required();
+        }),
+        [Wrong::Null]
+    );
+    let json = fields(Habits::Django, json!({ "years": "" }));
+    assert_eq!(
+        wrong(json, |f| {
+            f.integer("years").optional();
+        }),
+        [Wrong::NotInteger]
+    );
+}
+
+#[test]
 fn a_form_has_a_list_as_one_field_or_as_many() {
     let f = |values: &[&str]| {
         let pairs = values.iter().map(|value| ("ids".to_owned(), (*value).to_owned())).collect();

@@ -46,6 +46,30 @@ async fn an_ads_picture_is_stored_without_a_token() {
 }
 
 #[tokio::test]
+async fn an_upload_with_a_token_that_does_not_hold_is_nobodys_only_if_nobody_is_meant() {
+    let world = World::start().await;
+    let ana = world.agrovet("Ana", "59170000001", "consumer").await;
+    let upload = async |authorization: &str| {
+        let request = world.post("/api/media/").header("authorization", authorization);
+        world.ask(request.multipart(form("image", "x.jpg", photo(1)))).await
+    };
+    for held in [format!("Bearer {}", ana.token), format!("Token {}", ana.token)] {
+        assert_eq!(upload(&held).await.status, 201, "{held}");
+    }
+    // What JavaScript makes of a token that it does not have.
+    for none in ["Bearer null", "Token undefined", "Bearer", "Bearer "] {
+        assert_eq!(upload(none).await.status, 201, "{none}");
+    }
+    for refused in ["Bearer rubbish".to_owned(), format!("Bearer {}x", ana.token), "Bearer a b".to_owned()] {
+        let answer = upload(&refused).await;
+        assert_eq!(answer.status, 401, "{refused}: {answer}");
+    }
+    world.call(Method::POST, "/api/auth/logout/", &ana.token, json!({})).await;
+    let answer = upload(&format!("Bearer {}", ana.token)).await;
+    assert_eq!(answer.status, 401, "{answer}");
+}
+
+#[tokio::test]
 async fn thirty_anonymous_uploads_an_hour() {
     let world = World::start().await;
     for n in 0..30 {

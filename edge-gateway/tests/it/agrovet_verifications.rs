@@ -292,15 +292,22 @@ async fn who_may_send_it_back_is_shown_nothing_without_its_pictures() {
     world.offers(&ana, json!({ "main_image_id": image, "secondary_image_ids": [picture] })).await;
 
     world.databases["media"].set_away(true).await;
-    let own = ["/api/profiles/specialists/2/", "/api/adds/1/", "/api/adds/my_adds/"];
+    let own = [path, "/api/profiles/specialists/?object_id=2", "/api/adds/1/", "/api/adds/my_adds/"];
     for path in own {
         assert_eq!(world.read(path, &ana.token).await.status, 503, "{path}");
+    }
+    // With the person it is not shown at all, as while `profiles` is away.
+    for user in ["/api/auth/users/me/", "/api/auth/users/2/"] {
+        let read = world.read(user, &ana.token).await;
+        assert_eq!((read.status, &read.body["specialist_profile"]), (200, &json!(null)), "{user}");
     }
     // Whoever only reads has the rest.
     let read = world.read(path, &beto.token).await;
     assert_eq!((read.status, &read.body["work_images_ids"]), (200, &json!([])));
     let read = world.anybody("/api/adds/1/").await;
     assert_eq!((read.status, &read.body["secondary_images"]), (200, &json!([])));
+    let read = world.read("/api/profiles/specialists/?object_id=2", &beto.token).await;
+    assert_eq!((read.status, &read.body["results"][0]["id"]), (200, &json!(2)));
 
     world.databases["media"].set_away(false).await;
     let limit = std::time::Duration::from_secs(30);

@@ -34,6 +34,8 @@ const ACTIONS: &[(ModerationAction, &str)] = &[
     (ModerationAction::Unban, "unban"),
     (ModerationAction::Dismiss, "dismiss"),
     (ModerationAction::Role, "role"),
+    (ModerationAction::Edit, "edit"),
+    (ModerationAction::Delete, "delete"),
 ];
 
 /// An entry of the log.

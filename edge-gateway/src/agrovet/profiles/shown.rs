@@ -32,6 +32,7 @@ pub trait Shown: Serialize + ToSchema + Sized + Send + 'static {
 #[derive(Serialize, ToSchema)]
 #[schema(as = SpecialistProfile)]
 pub struct Specialist {
+    /// The person's number, as in the paths: the frontend builds them of this.
     pub id: i64,
     pub user_id: i64,
     pub user_display: String,
@@ -97,7 +98,7 @@ impl Shown for Specialist {
         let (verification_student_card_id, verification_student_card_url) = pair(document(student_card));
         let (verification_graduation_letter_id, verification_graduation_letter_url) = pair(document(graduation_letter));
         Some(Self {
-            id: profile.id,
+            id: profile.user_number,
             user_id: profile.user_number,
             user_display,
             profession,
@@ -155,6 +156,7 @@ fn verified(proven: &[Credential]) -> (Option<&'static str>, Option<&'static str
 #[derive(Serialize, ToSchema)]
 #[schema(as = BusinessmanProfile)]
 pub struct Businessman {
+    /// The person's number.
     pub id: i64,
     pub user_id: i64,
     pub user_display: String,
@@ -181,7 +183,7 @@ impl Shown for Businessman {
         let business_type = word(BUSINESS_TYPES, &own.business_type()).unwrap_or_default();
         let gallery = Gallery::of(&own.product_ids, files, base);
         Some(Self {
-            id: profile.id,
+            id: profile.user_number,
             user_id: profile.user_number,
             user_display,
             business_type,
@@ -200,6 +202,7 @@ impl Shown for Businessman {
 #[derive(Serialize, ToSchema)]
 #[schema(as = ConsumerProfile)]
 pub struct Consumer {
+    /// The person's number.
     pub id: i64,
     pub user_id: i64,
     pub user_display: String,
@@ -214,7 +217,7 @@ impl Shown for Consumer {
 
     fn of(profile: v1::Profile, user_display: String, _: &Files, _: &Base) -> Option<Self> {
         let Some(Details::Consumer(_)) = profile.details else { return None };
-        Some(Self { id: profile.id, user_id: profile.user_number, user_display })
+        Some(Self { id: profile.user_number, user_id: profile.user_number, user_display })
     }
 }
 
@@ -251,24 +254,26 @@ fn file_ids(profile: &v1::Profile) -> Vec<&str> {
     }
 }
 
-/// Profiles with their people and files: two calls, whatever their number.
-pub async fn show<K: Shown>(edge: &Edge, base: &Base, profiles: Vec<v1::Profile>) -> Vec<K> {
+/// Profiles with their people and files: two calls, whatever their number. Those of another kind are left out. If the
+/// caller may write one of them, they are shown with all of their files or not at all.
+pub async fn show<K: Shown>(
+    edge: &Edge,
+    base: &Base,
+    profiles: Vec<v1::Profile>,
+    may_write: impl Fn(&v1::Profile) -> bool,
+) -> Result<Vec<K>, Status> {
     let users = profiles.iter().map(|profile| profile.user_id.as_str());
     let files = profiles.iter().flat_map(file_ids);
-    let (people, files) = tokio::join!(batch::people(edge, users), batch::files(edge, files));
+    let (people, files) = tokio::join!(batch::people(edge, users), batch::all_files(edge, files));
+    let files = match files {
+        Err(_) if !profiles.iter().any(may_write) => Files::default(),
+        files => files?,
+    };
     let shown = profiles.into_iter().filter_map(|profile| {
         let display = display(&people, &profile);
         K::of(profile, display, &files, base)
     });
-    shown.collect()
-}
-
-/// A profile for somebody who may write it, with all of its files or not at all; nothing for one of another kind.
-pub async fn show_whole<K: Shown>(edge: &Edge, base: &Base, profile: v1::Profile) -> Result<Option<K>, Status> {
-    let (people, files) =
-        tokio::join!(batch::people(edge, [profile.user_id.as_str()]), batch::all_files(edge, file_ids(&profile)));
-    let display = display(&people, &profile);
-    Ok(K::of(profile, display, &files?, base))
+    Ok(shown.collect())
 }
 
 fn display(people: &People, profile: &v1::Profile) -> String {
@@ -293,16 +298,20 @@ pub struct Embedded {
     pub consumer: Option<Consumer>,
 }
 
-/// The profiles of people, in the order of the people: two calls, whatever their number. While `profiles` is away
-/// nobody has one.
+/// The profiles of people, in the order of the people: two calls, whatever their number. While `profiles` is away nobody
+/// has one, and while `media` is nobody whose profile names files: the frontend sends back what it is shown, and a gallery
+/// that cannot be had for a moment would be one that was emptied.
 pub async fn embed(edge: &Edge, base: &Base, users: &[User]) -> Vec<Embedded> {
     let answers = batch::fetch(users.iter().map(|user| user.id.as_str()), |user_ids| {
         let mut profiles = edge.profiles();
         async move { profiles.batch_get_profiles(v1::BatchGetProfilesRequest { user_ids }).await }
     });
     let profiles: Vec<_> = answers.await.into_iter().flat_map(|answer| answer.profiles).collect();
-    let files = batch::files(edge, profiles.iter().flat_map(file_ids)).await;
-    let mut profiles: HashMap<_, _> = profiles.into_iter().map(|profile| (profile.user_id.clone(), profile)).collect();
+    let files = batch::all_files(edge, profiles.iter().flat_map(file_ids)).await;
+    let whole = |profile: &v1::Profile| files.is_ok() || file_ids(profile).is_empty();
+    let profiles = profiles.into_iter().filter(whole).map(|profile| (profile.user_id.clone(), profile));
+    let mut profiles: HashMap<_, _> = profiles.collect();
+    let files = files.unwrap_or_default();
     let embedded = users.iter().map(|user| match profiles.remove(&user.id) {
         Some(profile) => Embedded::of(profile, user_display(user), &files, base),
         None => Embedded::default(),
