@@ -67,6 +67,8 @@ pub(crate) struct Addresses {
     /// The server, as its administrator.
     pub(crate) database_url: String,
     pub(crate) redis_url: String,
+    /// Where `media` keeps files.
+    pub(crate) storage_url: String,
 }
 
 /// An installation that is ours as long as this value lives.

@@ -293,6 +293,7 @@ async fn start(
         data_dir: installation.dir.clone(),
         database_url,
         redis_url: redis_url.clone(),
+        storage_url: storage_url(options, installation),
     };
     let common = Common {
         secret: installation.secret.clone(),
@@ -305,6 +306,12 @@ async fn start(
     let edge = EdgePlace { listeners: edge, admin, rate_limits: options.rate_limits == "on" };
     let mesh = Mesh::start(&common, |name| own_flags(options, installation, name), edge)?;
     Ok((mesh, addresses))
+}
+
+/// Where `media` keeps files.
+fn storage_url(options: &Options, installation: &Installation) -> String {
+    let own = || format!("file:{}", installation.path("storage").display());
+    options.storage_url.clone().unwrap_or_else(own)
 }
 
 /// Flags that only one of them has. A provider of mail or SMS in the environment goes before our folder.
@@ -329,8 +336,7 @@ fn own_flags(options: &Options, installation: &Installation, name: &str) -> Vec<
             }
         }
         "media" => {
-            let storage = options.storage_url.clone().unwrap_or_else(|| folder("storage"));
-            flags.push(format!("--storage-url={storage}"));
+            flags.push(format!("--storage-url={}", storage_url(options, installation)));
             if !limited {
                 flags.push("--anonymous-limit=0".to_owned());
             }

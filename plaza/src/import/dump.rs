@@ -1,7 +1,8 @@
 //! Reads dumps, in a thread of its own, into batches of rows. Besides the batch at hand it remembers the phones of the
-//! people in the dump and what content types mean, and nothing else.
+//! people in the dump, what is said of files and who shows them, and what content types mean; nothing else.
 
 mod marketplace;
+mod media;
 mod people;
 
 use std::collections::{BTreeMap, HashMap};
@@ -10,6 +11,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use ::marketplace::bulk::import as market;
+use ::media::bulk::Folder;
 use ::profiles::bulk::import as profiles;
 use anyhow::Context;
 use auth::bulk::import as accounts;
@@ -17,6 +19,7 @@ use chat::bulk as chats;
 use forum::bulk::import as forums;
 use tokio::sync::mpsc::Sender;
 
+pub(crate) use self::media::{Attached, Described, Shown};
 use crate::import::models::{self, Record};
 use crate::import::objects::{Broken, Objects};
 
@@ -48,6 +51,10 @@ pub(crate) struct Labels {
     /// The app of categories, ads and follows.
     #[arg(long, value_name = "LABEL", default_value = "add")]
     marketplace_app: String,
+
+    /// The app of files.
+    #[arg(long, value_name = "LABEL", default_value = "media")]
+    media_app: String,
 }
 
 /// Rows that are staged together.
@@ -83,6 +90,12 @@ pub(crate) struct Read {
     pub(crate) numbers: HashMap<String, i64>,
     /// The numbers of the content types of posts and comments.
     pub(crate) kinds: Vec<(String, String)>,
+    /// By number.
+    pub(crate) files: BTreeMap<i64, Described>,
+    /// By number, also of files that the dump does not describe.
+    pub(crate) shown: HashMap<i64, Shown>,
+    /// The kinds of profiles whose content types have these numbers.
+    profile_kinds: HashMap<String, &'static str>,
 }
 
 /// Reads all of them, and hands over what there is.
@@ -175,11 +188,18 @@ impl Reader<'_> {
             "category" if app == self.labels.marketplace_app => self.category(record),
             "add" if app == self.labels.marketplace_app => self.ad(record),
             "follow" if app == self.labels.marketplace_app => self.follow(record),
+            "media" if app == self.labels.media_app => self.media(record),
             "contenttype" if app == "contenttypes" && !record.pk.is_null() => {
                 let number = record.number()?.to_string();
                 let kind: models::ContentType = record.fields()?;
                 if kind.app_label == self.labels.forum_app && matches!(&*kind.model, "post" | "comment") {
                     self.read.kinds.push((number, kind.model));
+                } else if kind.app_label == self.labels.profiles_app {
+                    match &*kind.model {
+                        "specialistprofile" => drop(self.read.profile_kinds.insert(number, "SPECIALIST")),
+                        "businessmanprofile" => drop(self.read.profile_kinds.insert(number, "BUSINESSMAN")),
+                        _ => {}
+                    }
                 }
                 Ok(())
             }
@@ -207,6 +227,7 @@ impl Reader<'_> {
     fn message(&mut self, record: Record) -> Result<(), String> {
         let number = record.number()?;
         let message: models::Message = record.fields()?;
+        self.shown(&message.sender.0, Folder::Chat, message.media.map(|media| media.0));
         self.batch.messages.push(chats::Message {
             place: self.place,
             number,
@@ -257,6 +278,7 @@ impl Reader<'_> {
     fn post(&mut self, record: Record) -> Result<(), String> {
         let id = record.number()?;
         let post: models::Post = record.fields()?;
+        self.shown(&post.author.0, Folder::Media, post.media.map(|media| media.0));
         self.batch.posts.push(forums::Post {
             place: self.place,
             id,
@@ -276,6 +298,7 @@ impl Reader<'_> {
     fn comment(&mut self, record: Record) -> Result<(), String> {
         let id = record.number()?;
         let comment: models::Comment = record.fields()?;
+        self.shown(&comment.user.0, Folder::Media, comment.media.map(|media| media.0));
         self.batch.comments.push(forums::Comment {
             place: self.place,
             id,

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use anyhow::Context;
 use kit::bulk::Load;
-use kit::bulk::import::{self, Somebody};
+use kit::bulk::import::{self, File, Somebody};
 use sqlx::PgPool;
 use users::bulk::Found;
 
@@ -20,6 +20,8 @@ pub(crate) struct Known<'a> {
     /// With the people whom it has just made, and who may go with it.
     pub(crate) users: &'a mut Load,
     pub(crate) media: &'a PgPool,
+    /// Files that will be there.
+    pub(crate) expected: HashMap<i64, File>,
 }
 
 impl Known<'_> {
@@ -43,14 +45,15 @@ impl Known<'_> {
             let numbers = import::files(load, after, CHUNK).await?;
             let Some(last) = numbers.last() else { break };
             after = *last;
-            let files = media::bulk::find(self.media, &numbers).await.context("looking files up in media")?;
+            let mut files = media::bulk::find(self.media, &numbers).await.context("looking files up in media")?;
+            files.extend(numbers.iter().filter_map(|number| self.expected.get(number)).cloned());
             import::attach(load, &files).await?;
         }
         Ok(())
     }
 
     /// Those of whom the number is known: it is the name, or what the dump says of the phone, or what we do.
-    async fn people(
+    pub(crate) async fn people(
         &mut self,
         names: Vec<String>,
         read: &Read,

@@ -10,7 +10,7 @@ use marketplace::bulk::import as market;
 use sqlx::postgres::PgConnectOptions;
 use users::bulk::import as people;
 
-use crate::import::dump::{Batch, Read};
+use crate::import::dump::{Attached, Batch, Read};
 use crate::import::known::is_other;
 use crate::import::pool;
 
@@ -29,12 +29,12 @@ pub(crate) struct Loads {
 impl Loads {
     pub(crate) async fn begin(server: &PgConnectOptions) -> anyhow::Result<Self> {
         Ok(Self {
-            auth: accounts::begin(&pool(server, "auth").await?).await?,
-            users: people::begin(&pool(server, "users").await?).await?,
-            profiles: profiles::begin(&pool(server, "profiles").await?).await?,
-            marketplace: market::begin(&pool(server, "marketplace").await?).await?,
-            chat: chats::begin(&pool(server, "chat").await?).await?,
-            forum: forums::begin(&pool(server, "forum").await?).await?,
+            auth: accounts::begin(&pool(server, "auth", 1).await?).await?,
+            users: people::begin(&pool(server, "users", 1).await?).await?,
+            profiles: profiles::begin(&pool(server, "profiles", 1).await?).await?,
+            marketplace: market::begin(&pool(server, "marketplace", 1).await?).await?,
+            chat: chats::begin(&pool(server, "chat", 1).await?).await?,
+            forum: forums::begin(&pool(server, "forum", 1).await?).await?,
         })
     }
 
@@ -105,7 +105,15 @@ impl Loads {
     }
 
     /// Everything is read: gathers what people and files it names.
-    pub(crate) async fn staged(&mut self, read: &Read) -> kit::Result<()> {
+    pub(crate) async fn staged(&mut self, read: &mut Read) -> kit::Result<()> {
+        let mut pictures = Vec::new();
+        for Attached { person, kind, number } in read.attached() {
+            // A profile has its person's number, or with `--natural-foreign` the phone.
+            let phone = read.phones.get(&person).map(|phone| format!("@{phone}"));
+            let names = phone.into_iter().chain([person.to_string()]);
+            pictures.extend(names.map(|person| profiles::Attached { person, kind, number }));
+        }
+        profiles::stage_attached(&mut self.profiles, &pictures).await?;
         profiles::staged(&mut self.profiles).await?;
         market::staged(&mut self.marketplace).await?;
         chats::staged(&mut self.chat).await?;

@@ -2,26 +2,30 @@
 //! the services, which say in their modules `bulk` what becomes of it. Each of them is one transaction: whoever is killed
 //! in between has imported nothing of it, and runs the same command again. Accounts come first, as all else is theirs.
 //!
-//! It is history, so no event is published and nobody is notified. Files were brought in before, under the numbers they had,
-//! or are left out; who is missing is shown like somebody who deleted the account.
+//! It is history, so no event is published and nobody is notified. Who is missing is shown like somebody who deleted the
+//! account.
 
 mod dump;
+mod files;
 mod known;
 mod loads;
 mod models;
 mod objects;
 mod table;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
 
 use anyhow::{Context, bail};
 use kit::bulk::Load;
+use media::bulk::Importer;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use tokio::sync::mpsc;
 
 use crate::import::dump::{Labels, Read};
+use crate::import::files::Files;
 use crate::import::known::Known;
 use crate::import::loads::Loads;
 use crate::import::table::table;
@@ -37,8 +41,8 @@ pub(crate) struct Options {
 
 #[derive(clap::Subcommand, Clone, Debug)]
 enum From {
-    /// Accounts with their passwords, profiles, ads, chats and the forum of Agrovet's monolith, numbers included, into a
-    /// running platform. Again: only what is missing. Files have to be here with their numbers.
+    /// Accounts with their passwords, files, profiles, ads, chats and the forum of Agrovet's monolith, numbers included,
+    /// into a running platform. Again: only what is missing.
     Agrovet(Agrovet),
 }
 
@@ -47,10 +51,19 @@ struct Agrovet {
     #[command(flatten)]
     place: Place,
 
-    /// What `manage.py dumpdata contenttypes auth_app.user profiles add chat foro` wrote, with `--format jsonl` or without;
+    /// What `manage.py dumpdata contenttypes auth_app.user media profiles add chat foro` wrote, with `--format jsonl` or without;
     /// `-` is the standard input.
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
+
+    /// Where the bytes of the files lie: a copy of the bucket, or `MEDIA_ROOT`. Without it a picture or document is only
+    /// shown if it is here already, with its number and as its person's own.
+    #[arg(long, value_name = "FOLDER")]
+    files_from: Option<PathBuf>,
+
+    /// Where `media` keeps files; that of the running platform unless given.
+    #[arg(long, value_name = "URL", env = "MEDIA_STORAGE_URL")]
+    storage_url: Option<String>,
 
     /// The server with the services' databases, as its superuser; that of the running platform unless given.
     #[arg(long, value_name = "URL")]
@@ -79,12 +92,17 @@ struct Agrovet {
 /// `plaza import`.
 pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let From::Agrovet(options) = options.from;
-    let url = match &options.server {
-        Some(url) => url.clone(),
-        None => expect_running(&options.place)?.database_url,
-    };
+    let (url, storage_url) = places(&options)?;
     let server = PgConnectOptions::from_str(&url).context("the server's URL")?;
-    let media = pool(&server, "media").await?;
+    let media = pool(&server, "media", files::AT_ONCE).await?;
+    let importer = match (&options.files_from, storage_url) {
+        (None, _) => None,
+        (Some(_), Some(storage_url)) if storage_url.starts_with("memory:") => {
+            bail!("the platform keeps files in its memory, which only it can fill")
+        }
+        (Some(_), Some(storage_url)) => Some(Importer::open(media.clone(), &storage_url)?),
+        (Some(_), None) => bail!("--files-from needs --storage-url beside --server"),
+    };
     let mut loads = Loads::begin(&server).await?;
 
     let mut read = stage(&options, &mut loads).await?;
@@ -99,14 +117,27 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
             read.kinds.push((number.to_string(), kind.to_owned()));
         }
     }
-    loads.staged(&read).await?;
+    loads.staged(&mut read).await?;
 
     let step = Step::begin("accounts");
     let mut strangers = Vec::new();
     let mut outcome = loads.merge_people(&read, &mut strangers).await?;
     step.done();
     let step = Step::begin("people, files");
-    let mut known = Known { users: &mut loads.users, media: &media };
+    let mut known = Known { users: &mut loads.users, media: &media, expected: HashMap::new() };
+    let mut files = None;
+    if let (Some(folder), Some(importer)) = (&options.files_from, &importer) {
+        if !options.dry_run
+            && let Some((highest, _)) = read.files.last_key_value()
+        {
+            importer.reserve(*highest).await?;
+        }
+        let mut looked = Files::look(folder, &read, &mut known, &mut strangers).await?;
+        known.expected = std::mem::take(&mut looked.expected);
+        files = Some((looked, importer));
+    } else if !read.files.is_empty() {
+        read.others.insert("media.media".to_owned(), read.files.len() as u64);
+    }
     for load in [&mut loads.profiles, &mut loads.marketplace, &mut loads.chat, &mut loads.forum] {
         known.introduce(load, &read, &mut strangers).await?;
     }
@@ -119,6 +150,16 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     step.done();
     if read.phones.is_empty() {
         line("  … there are no people in the dump, so that people are believed to have the same numbers here");
+    }
+
+    if let Some((mut files, importer)) = files {
+        if !options.dry_run {
+            let refused = files.bring(importer).await?;
+            for load in [&mut loads.profiles, &mut loads.marketplace, &mut loads.chat, &mut loads.forum] {
+                kit::bulk::import::detach(load, &refused).await?;
+            }
+        }
+        outcome.extend(files.outcome());
     }
 
     // Each is finished at once: nobody writes into it meanwhile.
@@ -140,6 +181,16 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<ExitCode> {
     step.done();
     print(table(&outcome, &read, options.dry_run));
     Ok(if outcome.count("conflict") == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The server, and where `media` keeps files if that is known: what was said, or else what is so in the running platform.
+fn places(options: &Agrovet) -> anyhow::Result<(String, Option<String>)> {
+    let storage_url = options.storage_url.clone();
+    if let Some(server) = &options.server {
+        return Ok((server.clone(), storage_url));
+    }
+    let running = expect_running(&options.place)?;
+    Ok((running.database_url, storage_url.or(Some(running.storage_url))))
 }
 
 /// Fails if there are any.
@@ -171,9 +222,9 @@ where
     finish(load).await
 }
 
-async fn pool(server: &PgConnectOptions, service: &str) -> anyhow::Result<PgPool> {
+async fn pool(server: &PgConnectOptions, service: &str, connections: u32) -> anyhow::Result<PgPool> {
     let options = server.clone().database(&database(service));
-    let pool = PgPoolOptions::new().max_connections(1).connect_with(options).await;
+    let pool = PgPoolOptions::new().max_connections(connections).connect_with(options).await;
     pool.with_context(|| format!("connecting to the database of {service}"))
 }
 

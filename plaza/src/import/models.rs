@@ -2,6 +2,7 @@
 //! whose fields end in `_id`, are read as well.
 
 pub(crate) mod marketplace;
+pub(crate) mod media;
 pub(crate) mod people;
 
 use chrono::{DateTime, NaiveDateTime, Utc};
@@ -298,15 +299,18 @@ pub(crate) struct Reaction {
 impl Reaction {
     /// `post` or `comment`, or the number that says which.
     pub(crate) fn on(&self) -> Result<String, String> {
-        match &self.content_type {
-            Value::Number(number) => Ok(number.to_string()),
-            Value::Array(names) => match names.last() {
-                Some(Value::String(model)) => Ok(model.clone()),
-                _ => Err(format!("{} is no content type", self.content_type)),
-            },
-            other => Err(format!("{other} is no content type")),
-        }
+        content_type(&self.content_type)
     }
+}
+
+/// The model of a content type, or the number that says which.
+pub(crate) fn content_type(value: &Value) -> Result<String, String> {
+    let named = match value {
+        Value::Number(number) => Some(number.to_string()),
+        Value::Array(names) => names.last().and_then(Value::as_str).map(str::to_owned),
+        _ => None,
+    };
+    named.ok_or_else(|| format!("{value} is no content type"))
 }
 
 #[cfg(test)]

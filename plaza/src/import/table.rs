@@ -5,9 +5,10 @@ use kit::bulk::import::Outcome;
 use crate::import::dump::Read;
 
 /// A line each, in this order.
-const KINDS: [&str; 13] = [
+const KINDS: [&str; 14] = [
     "accounts",
     "people",
+    "files",
     "profiles",
     "categories",
     "ads",

@@ -1,5 +1,6 @@
 //! The monolith, from its dump to what people see: here its chat and its forum.
 
+mod files;
 mod many;
 mod market;
 mod objects;

@@ -1,6 +1,7 @@
 //! Categories, ads and follows, in the words of the service.
 
 use marketplace::bulk::import as market;
+use media::bulk::Folder;
 
 use super::Reader;
 use crate::import::models::marketplace::{Ad, Category, Follow};
@@ -22,6 +23,10 @@ impl Reader<'_> {
     pub(super) fn ad(&mut self, record: Record) -> Result<(), String> {
         let id = record.number()?;
         let ad: Ad = record.fields()?;
+        if let Some(publisher) = &ad.publisher {
+            let pictures = ad.main_image.0.into_iter().chain(ad.secondary_images.0.iter().copied());
+            self.shown(&publisher.0, Folder::Media, pictures);
+        }
         let degrees = |degrees: Option<Degrees>| degrees.map(|degrees| degrees.0);
         self.batch.ads.push(market::Ad {
             place: self.place,

@@ -2,6 +2,7 @@
 
 use ::profiles::bulk::import as profiles;
 use auth::bulk::import as accounts;
+use media::bulk::Folder;
 use users::bulk::import as people;
 
 use super::Reader;
@@ -52,6 +53,10 @@ impl Reader<'_> {
     pub(super) fn specialist(&mut self, record: Record) -> Result<(), String> {
         let person = record.person()?;
         let own: Specialist = record.fields()?;
+        self.shown(&person.0, Folder::Portfolio, own.work_images_ids.0.iter().copied());
+        let proofs =
+            [own.verification_title_id, own.verification_student_card_id, own.verification_graduation_letter_id];
+        self.shown(&person.0, Folder::Verification, proofs.iter().filter_map(|proof| proof.0));
         self.profile(
             person,
             profiles::Details::Specialist(profiles::Specialist {
@@ -72,6 +77,7 @@ impl Reader<'_> {
     pub(super) fn businessman(&mut self, record: Record) -> Result<(), String> {
         let person = record.person()?;
         let own: Businessman = record.fields()?;
+        self.shown(&person.0, Folder::Products, own.products_and_services_ids.0.iter().copied());
         self.profile(
             person,
             profiles::Details::Businessman(profiles::Businessman {

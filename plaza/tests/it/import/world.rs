@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use reqwest::multipart::{Form, Part};
@@ -11,7 +12,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use url::Url;
 use uuid::Uuid;
 
-use crate::platform::{Folder, Platform, said};
+use crate::platform::{Folder, Platform, plaza, said};
 
 /// Everybody's.
 pub(super) const PASSWORD: &str = "Toro-bravo-7";
@@ -135,6 +136,13 @@ impl World {
         path
     }
 
+    /// Begins to import a file.
+    pub(super) fn begin_import(&self, file: &Path, more: &[&str]) -> Child {
+        let dir = self.platform.text("data_dir");
+        let args = ["import", "agrovet", file.to_str().unwrap(), "--data-dir", dir];
+        plaza(&args).args(more).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    }
+
     /// Imports a file; the exit code and everything that was said.
     pub(super) fn import(&self, file: &Path, more: &[&str]) -> (Option<i32>, String) {
         let dir = self.platform.text("data_dir").to_owned();
@@ -162,6 +170,7 @@ impl World {
         for (service, tables) in [
             ("auth", &["accounts"][..]),
             ("users", &["people"]),
+            ("media", &["files", "blobs", "outbox"]),
             ("profiles", &["profiles", "welcomed", "outbox"]),
             ("marketplace", &["categories", "ads", "follows", "words", "outbox"]),
             ("chat", &["rooms", "members", "messages", "marks", "read_ahead", "outbox"]),
