@@ -35,7 +35,8 @@ async fn an_ephemeral_platform_answers_and_leaves_nothing_behind() {
     let folder = Folder::new("ephemeral");
     let mut platform = Platform::start(&folder.0, &["--ephemeral", "--rate-limits", "off"]);
     let names: BTreeSet<_> = platform.ready.as_object().unwrap().keys().map(String::as_str).collect();
-    assert_eq!(names, BTreeSet::from(["edge", "admin", "grpc", "data_dir", "database_url", "redis_url"]));
+    let wanted = ["edge", "admin", "grpc", "data_dir", "database_url", "redis_url", "storage_url"];
+    assert_eq!(names, BTreeSet::from(wanted));
 
     let health = reqwest::get(platform.url("/health/")).await.unwrap();
     assert_eq!(health.status(), StatusCode::OK);

@@ -116,7 +116,7 @@ async fn files_come_from_a_folder_and_are_of_who_shows_them() {
     let other = world.read("/api/adds/32/", &luz).await;
     assert_eq!((&other["main_image"], &other["secondary_images"]), (&json!(null), &json!([])));
 
-    let profile = world.read("/api/profiles/specialist/by-user/701/", &rosa).await;
+    let profile = world.read("/api/profiles/specialists/by-user/701/", &rosa).await;
     assert_eq!(numbers(&profile["work_images_full"]), [902, 901], "{profile}");
     assert_eq!(world.try_read("/api/media/903/", &luz).await.0, StatusCode::NOT_FOUND);
     assert_eq!(world.read("/api/media/903/", &rosa).await["id"], 903);
