@@ -5,7 +5,8 @@
 --
 --   gone, gone_files → ads → people (src/gone.rs) → orders → follows → words → the outbox
 --
--- Two rows of one table are taken by id. Who notes that somebody is gone takes no other lock than that person's.
+-- Two rows of one table are taken by id. Who notes that somebody is gone takes that person's lock
+-- and then the row in gone, against the order: only who hears of it twice finds a row there.
 
 -- Who is gone. The notes stay for ever: who writes something by or about somebody looks here first.
 create table gone (

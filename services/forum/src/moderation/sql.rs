@@ -126,14 +126,27 @@ pub(super) async fn list_queue_without_community(
 }
 
 pub(super) async fn count_queue(db: impl PgExecutor<'_>, community_id: Option<i64>) -> kit::Result<i32> {
-    let count = sqlx::query_scalar!(
-        r#"select least(count(*), 10000)::int as "count!" from (
-               select from reported
-               where open > 0 and (community_id = $1 or $1::bigint is null and community_id is null) limit 10001
-           ) counted"#,
-        community_id
-    );
-    Ok(count.fetch_one(db).await?)
+    Ok(match community_id {
+        Some(community_id) => {
+            sqlx::query_scalar!(
+                r#"select least(count(*), 10000)::int as "count!" from (
+                       select from reported where open > 0 and community_id = $1 limit 10001
+                   ) counted"#,
+                community_id
+            )
+            .fetch_one(db)
+            .await?
+        }
+        None => {
+            sqlx::query_scalar!(
+                r#"select least(count(*), 10000)::int as "count!" from (
+                       select from reported where open > 0 and community_id is null limit 10001
+                   ) counted"#
+            )
+            .fetch_one(db)
+            .await?
+        }
+    })
 }
 
 /// How many reports of the thing were undecided.

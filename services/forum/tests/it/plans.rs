@@ -1,8 +1,8 @@
 //! How PostgreSQL runs the lists, on tables of some size, with the statements as the service prepared them.
 
 use proto::forum::v1::{
-    GetPostRequest, ListCommunitiesRequest, ListFeedRequest, ListMembersRequest, ListModerationLogRequest,
-    ListPostsRequest, ListRelevantRequest, ListReportsRequest, PostOrder, TimeWindow,
+    DeleteCommunityRequest, GetPostRequest, ListCommunitiesRequest, ListFeedRequest, ListMembersRequest,
+    ListModerationLogRequest, ListPostsRequest, ListRelevantRequest, ListReportsRequest, PostOrder, TimeWindow,
 };
 use sqlx::PgPool;
 use testkit::{Plan, plan};
@@ -100,6 +100,7 @@ async fn every_list_is_served_by_its_index() {
     fill(world.db()).await;
     let (ana, admin) = (world.person(1), world.admin());
     use_lists(&world, &ana, &admin).await;
+    admin.communities().delete_community(DeleteCommunityRequest { id: 4_000 }).await.unwrap();
     let db = world.db();
     let user = format!("'{}'::uuid", Uuid::from_u128(1));
 
@@ -144,6 +145,8 @@ async fn every_list_is_served_by_its_index() {
         (&["(rank, joined_at, user_id)"], "1, null, null, null, 21, 0".to_owned(), "memberships_ranked"),
         (&["r.community_id = $6"], "null, null, null, 21, 0, 1".to_owned(), "reported_most"),
         (&["from moderation_log", "community_id = $5"], "null, null, 21, 0, 1".to_owned(), "moderation_log_new"),
+        (&["from posts where community_id = $1 order by id"], "1, 1000".to_owned(), "posts_of_community"),
+        (&["from reported where community_id = $1 order by id"], "1, 1000".to_owned(), "reported_of_community"),
         (&["community_id is null order by created_at desc"], "null, null, 21, 0".to_owned(), "moderation_log_outside"),
     ] {
         let plan = plan(db, parts, &arguments).await;

@@ -204,7 +204,7 @@ pub(super) async fn list_found(
           where kind = $1 and ($2::text is null or speciality = $2)
               and search like plain($3) and plain($3) ~ '[[:alnum:]]{3}'
               and search like all (string_to_array(plain($4), E'\n'))
-              and ($5::text = '' or (' ' || replace(search, E'\n', ' ')) like all (string_to_array(plain($5), E'\n')))
+              and ($5::text = '' or (' ' || regexp_replace(search, '[^[:alnum:]]+', ' ', 'g')) like all (string_to_array(plain($5), E'\n')))
               and id > $6
           order by id limit $7 offset $8",
         filter.kind as Kind,
@@ -227,7 +227,7 @@ pub(super) async fn count_found(db: impl PgExecutor<'_>, filter: &Filter) -> kit
                    and search like plain($3) and plain($3) ~ '[[:alnum:]]{3}'
                    and search like all (string_to_array(plain($4), E'\n'))
                    and ($5::text = ''
-                       or (' ' || replace(search, E'\n', ' ')) like all (string_to_array(plain($5), E'\n')))
+                       or (' ' || regexp_replace(search, '[^[:alnum:]]+', ' ', 'g')) like all (string_to_array(plain($5), E'\n')))
                limit $6
            ) counted"#,
         filter.kind as Kind,
@@ -292,7 +292,7 @@ pub(super) async fn find_profile(
         r"from profiles
           where user_id = $1 and kind = $2 and ($3::text is null or speciality = $3)
               and search like plain($4) and search like all (string_to_array(plain($5), E'\n'))
-              and (' ' || replace(search, E'\n', ' ')) like all (string_to_array(plain($6), E'\n'))
+              and (' ' || regexp_replace(search, '[^[:alnum:]]+', ' ', 'g')) like all (string_to_array(plain($6), E'\n'))
               and beginnings @> string_to_array(plain($7), E'\n')",
         user_id,
         filter.kind as Kind,
