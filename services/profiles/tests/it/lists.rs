@@ -148,7 +148,9 @@ async fn one_or_two_letters_begin_a_word_of_a_name_or_beside_longer_words_one_of
         (ProfileKind::Specialist, "cirugia de ganado", vec![1]),
         (ProfileKind::Specialist, "ga cirugia", vec![1]),
         (ProfileKind::Specialist, "riego y su", vec![2]),
-        (ProfileKind::Specialist, "% ganado", vec![]),
+        // Signs part words, and are none.
+        (ProfileKind::Specialist, "% ganado", vec![1, 3]),
+        (ProfileKind::Specialist, "y ganado", vec![3]),
         (ProfileKind::Businessman, "ñ", vec![4]),
         (ProfileKind::Businessman, "el", vec![4]),
         (ProfileKind::Businessman, "\"el c.\"", vec![4]),
