@@ -74,6 +74,7 @@ impl CommunityService for Forum {
         let caller = caller(&request)?;
         let now = self.clock.now();
         let mut tx = begin(&self.db).await?;
+        memberships::lock_newcomer(&mut tx, caller.id).await?;
         self.rules.limits.take_community(&mut tx, caller.id, now).await?;
         let id = insert_community(&mut tx, request.get_ref(), caller, now).await?;
         memberships::insert_owner(&mut *tx, id, caller, now).await?;
@@ -132,6 +133,7 @@ impl CommunityService for Forum {
         let caller = caller(&request)?;
         let id = request.get_ref().id;
         let mut tx = begin(&self.db).await?;
+        memberships::lock_newcomer(&mut tx, caller.id).await?;
         lock_community(&mut tx, id).await?.ok_or_else(no_such_community)?;
         memberships::refuse_banned(&mut *tx, id, caller.id).await?;
         if memberships::join(&mut *tx, id, caller, self.clock.now()).await? {
@@ -229,10 +231,9 @@ async fn leads(conn: &mut PgConnection, id: i64, locked: &Locked, caller: Caller
     Ok(caller.admin() || !locked.seed && fetch_role(conn, id, caller.id).await? == Some(Role::Owner))
 }
 
-/// After somebody joined of their own accord: refuses what is one too many, with `TOO_MANY_COMMUNITIES`.
+/// After somebody joined of their own accord, who does so once at a time: refuses what is one too many, with
+/// `TOO_MANY_COMMUNITIES`.
 async fn refuse_many(conn: &mut PgConnection, member: Uuid) -> kit::Result<()> {
-    // Of two who join at once the second sees the first.
-    memberships::lock_person(&mut *conn, member).await?;
     if count_of_member(conn, member).await? > MOST {
         return Err(refused("TOO_MANY_COMMUNITIES", "leave another community first"));
     }

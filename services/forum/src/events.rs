@@ -29,7 +29,9 @@ impl Consumer for Forum {
             let id = parse_id("user_uuid", &changed.user_uuid)?;
             memberships::settle(tx, id, changed.user_id, changed.new_role.as_deref(), now).await
         } else if let Some(deleted) = event.parse::<UserDeleted>()? {
-            forget_person(tx, parse_id("user_uuid", &deleted.user_uuid)?).await
+            let id = parse_id("user_uuid", &deleted.user_uuid)?;
+            memberships::note_gone(tx, id, now).await?;
+            forget_person(tx, id).await
         } else if let Some(deleted) = event.parse::<MediaDeleted>()? {
             forget_file(tx, parse_id("media_uuid", &deleted.media_uuid)?).await
         } else if let Some(updated) = event.parse::<MediaUpdated>()? {

@@ -3,7 +3,7 @@
 //! whoever calls these functions.
 
 use chrono::{DateTime, Utc};
-use kit::error::denied;
+use kit::error::{denied, unauthenticated};
 use kit::identity::Caller;
 use kit::wire::timestamp;
 use proto::forum::v1::{Member, MemberRole};
@@ -203,9 +203,27 @@ pub(crate) async fn forget(conn: &mut PgConnection, user: Uuid) -> kit::Result<(
     Ok(())
 }
 
-/// Lets one membership of a person be counted at a time. Whoever asks holds a community's lock already and takes no
-/// other one.
-pub(crate) async fn lock_person(db: impl PgExecutor<'_>, user: Uuid) -> kit::Result<()> {
+/// Lets somebody make one membership at a time, and none once the account is gone. Before all other locks.
+pub(crate) async fn lock_newcomer(conn: &mut PgConnection, user: Uuid) -> kit::Result<()> {
+    lock_person(&mut *conn, user).await?;
+    // A statement of its own: it sees what was noted while the one before it waited.
+    let gone = sqlx::query_scalar!("select user_id from gone where user_id = $1", user);
+    match gone.fetch_optional(conn).await? {
+        Some(_) => Err(unauthenticated("SESSION_REVOKED", "the session has ended")),
+        None => Ok(()),
+    }
+}
+
+/// From now on nobody makes a membership of theirs; what is there is for [`forget`].
+pub(crate) async fn note_gone(conn: &mut PgConnection, user: Uuid, now: DateTime<Utc>) -> kit::Result<()> {
+    lock_person(&mut *conn, user).await?;
+    sqlx::query!("insert into gone (user_id, at) values ($1, $2) on conflict do nothing", user, now)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+async fn lock_person(db: impl PgExecutor<'_>, user: Uuid) -> kit::Result<()> {
     sqlx::query!("select pg_advisory_xact_lock(hashtextextended($1::uuid::text, 2))", user).execute(db).await?;
     Ok(())
 }

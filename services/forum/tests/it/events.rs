@@ -2,13 +2,14 @@ use proto::events::v1::{MediaDeleted, MediaUpdated, UserCreated, UserDeleted, Us
 use proto::forum::v1::get_community_request::Key;
 use proto::forum::v1::picture::From;
 use proto::forum::v1::{
-    CreatePostRequest, GetCommunityRequest, GetPostRequest, JoinCommunityRequest, LeaveCommunityRequest,
-    ListCommunitiesRequest, Picture, UpdateCommunityRequest,
+    CreateCommunityRequest, CreatePostRequest, GetCommunityRequest, GetPostRequest, JoinCommunityRequest,
+    LeaveCommunityRequest, ListCommunitiesRequest, Picture, UpdateCommunityRequest,
 };
 use proto::media::v1::Kind;
+use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::{Somebody, World, media};
+use crate::{Somebody, World, media, refused};
 
 fn created(person: &Somebody, role: &str) -> UserCreated {
     UserCreated {
@@ -129,6 +130,40 @@ async fn what_a_deleted_account_made_is_nobodys() {
     let request = GetCommunityRequest { key: Some(Key::Id(id)) };
     let left = world.nobody().communities().get_community(request).await.unwrap().into_inner();
     assert_eq!((left.created_by_id.as_str(), left.created_by_number, left.seed), ("", 0, false));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_joins_while_the_account_ends_is_no_member_afterwards() {
+    let world = World::start().await;
+    let (ana, ben) = (world.person(1), world.person(2));
+    let id = ben.found("apicultura").await.id;
+    let mut held = world.db().begin().await.unwrap();
+    sqlx::query("select id from communities where id = $1 for update").bind(id).execute(&mut *held).await.unwrap();
+    let mut communities = ana.communities();
+    let joining = tokio::spawn(async move { communities.join_community(JoinCommunityRequest { id }).await });
+    testkit::eventually("she waits for the community", async || waiting(&mut held).await == 1).await;
+    let event = UserDeleted { user_id: 1, user_uuid: ana.id.to_string(), phone_number: None };
+    let let_go = async {
+        testkit::eventually("the end waits for her", async || waiting(&mut held).await == 2).await;
+        held.rollback().await.unwrap();
+    };
+    tokio::join!(world.deliver(&event), let_go);
+    assert!(joining.await.unwrap().is_ok(), "she was there first");
+    let members = "select count(*) from memberships where user_id = $1";
+    let members = sqlx::query_scalar::<_, i64>(members).bind(ana.id).fetch_one(world.db());
+    assert_eq!(members.await.unwrap(), 0);
+    assert_counts(&world).await;
+
+    refused!(ana.communities().join_community(JoinCommunityRequest { id }).await, Unauthenticated, "SESSION_REVOKED");
+    let new = CreateCommunityRequest { name: "Abejas".into(), slug: "abejas".into(), ..Default::default() };
+    refused!(ana.communities().create_community(new).await, Unauthenticated, "SESSION_REVOKED");
+}
+
+/// How many statements wait for a lock.
+async fn waiting(db: &mut PgConnection) -> i64 {
+    let waiting =
+        "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()";
+    sqlx::query_scalar(waiting).fetch_one(db).await.unwrap()
 }
 
 #[tokio::test]
