@@ -6,7 +6,7 @@ use proto::forum::v1::{
     LeaveCommunityRequest, ListCommunitiesRequest, Picture, UpdateCommunityRequest,
 };
 use proto::media::v1::Kind;
-use sqlx::PgConnection;
+use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::{Somebody, World, media, refused};
@@ -141,10 +141,10 @@ async fn who_joins_while_the_account_ends_is_no_member_afterwards() {
     sqlx::query("select id from communities where id = $1 for update").bind(id).execute(&mut *held).await.unwrap();
     let mut communities = ana.communities();
     let joining = tokio::spawn(async move { communities.join_community(JoinCommunityRequest { id }).await });
-    testkit::eventually("she waits for the community", async || waiting(&mut held).await == 1).await;
+    testkit::eventually("she waits for the community", async || waiting(world.db()).await == 1).await;
     let event = UserDeleted { user_id: 1, user_uuid: ana.id.to_string(), phone_number: None };
     let let_go = async {
-        testkit::eventually("the end waits for her", async || waiting(&mut held).await == 2).await;
+        testkit::eventually("the end waits for her", async || waiting(world.db()).await == 2).await;
         held.rollback().await.unwrap();
     };
     tokio::join!(world.deliver(&event), let_go);
@@ -160,7 +160,7 @@ async fn who_joins_while_the_account_ends_is_no_member_afterwards() {
 }
 
 /// How many statements wait for a lock.
-async fn waiting(db: &mut PgConnection) -> i64 {
+async fn waiting(db: &PgPool) -> i64 {
     let waiting =
         "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()";
     sqlx::query_scalar(waiting).fetch_one(db).await.unwrap()
